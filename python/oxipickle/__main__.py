@@ -1,4 +1,7 @@
-"""`python -m oxipickle`: hands over to the command. Must not import what a program run by `run` might miss."""
+"""`python -m oxipickle`: hands over to the command that is named.
+
+It must not import anything for `run` that the program would not find loaded with plain Python.
+"""
 
 import sys
 

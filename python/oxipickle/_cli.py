@@ -1,4 +1,4 @@
-"""The command line: `python -m oxipickle`. Parses, reports, chooses exit codes; measures nothing itself."""
+"""The command line: parses, reports, and chooses exit codes; it measures nothing itself."""
 
 import fnmatch
 import json

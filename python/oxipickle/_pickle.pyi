@@ -4,17 +4,14 @@ The signatures are those that typeshed gives `_pickle`, so that a program type-c
 either; stubtest compares them with the built module.
 """
 
-from _typeshed import ReadableBuffer, SupportsWrite
-
 # The interpreter's own classes, so that `except pickle.PicklingError` catches them.
-from _pickle import (
-    PickleError as PickleError,
-    PicklingError as PicklingError,
-    UnpicklingError as UnpicklingError,
-)
+from _pickle import PickleError as PickleError
+from _pickle import PicklingError as PicklingError
+from _pickle import UnpicklingError as UnpicklingError
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, Self, TypeAlias, final, type_check_only
 
+from _typeshed import ReadableBuffer, SupportsWrite
 from typing_extensions import disjoint_base
 
 @type_check_only
@@ -77,6 +74,7 @@ def loads(
     errors: str = "strict",
     buffers: Iterable[Any] | None = (),
 ) -> Any: ...
+
 @type_check_only
 class _PicklerMemo:
     def clear(self, /) -> None: ...

@@ -95,11 +95,8 @@ def environment() -> dict[str, Any]:
 def environment_line(where: dict[str, Any]) -> str:
     """The environment in one line; says so where a build option is not known."""
     build, machine = where["build"], where["machine"]
-    options = [
-        f"{name.upper()} {'not stated by this build' if value is None else 'yes' if value else 'no'}"
-        for name in ("pgo", "lto")
-        for value in [build[name]]
-    ]
+    answers = {True: "yes", False: "no", None: "not stated by this build"}
+    options = [f"{name.upper()} {answers[build[name]]}" for name in ("pgo", "lto")]
     options += [name for name in ("debug", "free-threaded") if build[name]]
     return (
         f"{where['implementation']} {where['python']} ({build['compiler']}; {', '.join(options)}), "

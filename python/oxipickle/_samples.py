@@ -65,9 +65,7 @@ def syntax_trees() -> list[ast.Module]:
 def tokens() -> list[tokenize.TokenInfo]:
     """The tokens of some of these modules: named tuples that hold tuples and strings."""
     sources = list(_sources().values())[:3]
-    return [
-        token for source in sources for token in tokenize.tokenize(io.BytesIO(source).readline)
-    ]
+    return [token for source in sources for token in tokenize.tokenize(io.BytesIO(source).readline)]
 
 
 def source_lines() -> dict[str, list[str]]:
@@ -80,7 +78,7 @@ def package_metadata() -> list[dict[str, Any]]:
     return [
         {
             "metadata": distribution.metadata.json,
-            "entry points": [tuple(point) for point in distribution.entry_points],
+            "entry points": [(p.group, p.name, p.value) for p in distribution.entry_points],
             "files": [(str(file), file.size) for file in distribution.files or ()],
         }
         for distribution in importlib.metadata.distributions()
@@ -90,7 +88,7 @@ def package_metadata() -> list[dict[str, Any]]:
 def documents() -> list[dict[str, Any]]:
     """Answers of a web service: nested dicts and lists of strings, numbers and None."""
     rng = random.Random(1)
-    words = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu".split()
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
     return [
         {
             "id": number,
@@ -249,15 +247,19 @@ def messages() -> list[Any]:
 
 def log_records() -> list[dict[str, Any]]:
     """Log records as `logging.handlers.SocketHandler` sends them."""
-    handler_gives = []
+    records = []
     for number in range(2_000):
         record = logging.LogRecord(
             "service.worker", logging.INFO, "worker.py", number, "done in %d ms", (number,), None
         )
         record.msg = record.getMessage()
         record.args = None
-        handler_gives.append(record.__dict__)
-    return handler_gives
+        record.created = 1.7e9 + number / 8
+        record.msecs = record.created % 1 * 1000
+        record.relativeCreated = number * 125.0
+        record.process = record.thread = 4321
+        records.append(record.__dict__)
+    return records
 
 
 def blobs() -> dict[str, bytes]:
