@@ -71,7 +71,7 @@ def sid() -> Path:
     return home() / "sid"
 
 
-# In a mount namespace of our own: what the tree needs from the host, then chroot into it.
+# Enters the tree in a mount namespace of its own, with what it needs of the host.
 # Arguments: the tree, the repository, the working folder, the program and its arguments.
 ENTER = """
 set -e
@@ -86,26 +86,41 @@ for place in /proc /sys /dev "$repo"; do
 done
 # Names, certificates and the package client's settings, so that pip works as on the host.
 for file in /etc/resolv.conf /etc/hosts /etc/pip.conf; do
-    if [ -e "$file" ]; then touch "$root$file"; mount --bind "$file" "$root$file"; fi
+    if [ -e "$file" ]; then
+        touch "$root$file"
+        mount --bind "$file" "$root$file"
+        mount -o remount,bind,ro "$root$file"
+    fi
 done
 if [ -d /etc/ssl/certs ]; then
     mkdir -p "$root/etc/ssl/certs"
     mount --bind /etc/ssl/certs "$root/etc/ssl/certs"
+    mount -o remount,bind,ro "$root/etc/ssl/certs"
 fi
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$cwd" "$@"
 """
 
+# Enters the tree to install packages. Nothing of the host is in reach but /proc: a package's
+# scripts write where they like (ca-certificates rewrites /etc/ssl/certs).
+INSTALL = """
+set -e
+root=$1
+shift
+mount --make-rprivate /
+mount -t proc proc "$root/proc"
+cat /etc/resolv.conf > "$root/etc/resolv.conf"
+cat /etc/hosts > "$root/etc/hosts"
+exec chroot "$root" "$@"
+"""
 
-def enter(
-    command: Sequence[str], *, root: Path | None = None, cwd: Path | None = None
-) -> list[str]:
+
+def enter(command: Sequence[str], *, cwd: Path | None = None) -> list[str]:
     """The command line that runs `command` inside the Debian tree.
 
     `cwd` must be the repository or a folder below it; it has the same path inside.
     """
-    root = root or sid()
     elevate = [] if os.geteuid() == 0 else ["sudo", "-E"]
-    places = [str(root), str(REPO), str(cwd or REPO)]
+    places = [str(sid()), str(REPO), str(cwd or REPO)]
     return [*elevate, "unshare", "--mount", "/bin/sh", "-c", ENTER, "enter", *places, *command]
 
 
@@ -314,9 +329,10 @@ def _fetch_sid() -> None:
     if not sid().exists():
         _run(["debootstrap", "--variant=minbase", "sid", str(partial)])
     root = sid() if sid().exists() else partial
-    _run(enter([*APT, "update"], root=root))
-    _run(enter([*APT, "install", "-y", "--no-install-recommends", *packages], root=root))
-    _run(enter([*APT, "clean"], root=root))
+    inside = ["unshare", "--mount", "/bin/sh", "-c", INSTALL, "install", str(root), *APT]
+    _run([*inside, "update"])
+    _run([*inside, "install", "-y", "--no-install-recommends", *packages])
+    _run([*inside, "clean"])
     (root / stamp.name).write_text(" ".join(packages))
     if root == partial:
         partial.rename(sid())
