@@ -17,7 +17,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyString, PyType};
 
 use super::cell::Shared;
 use super::{R, Raised, ffi, owned, status};
-use crate::errors::value_error;
+use crate::errors::{no_memory, value_error};
 use crate::state::State;
 
 /// A buffer of another object, held until the last clone is dropped.
@@ -123,9 +123,6 @@ fn facts(view: &pyffi::Py_buffer) -> Facts {
 }
 
 /// A PickleBuffer, the interpreter's or ours; see [`pickle_buffer`].
-///
-/// Its buffer can be released at any time, so each method looks at it anew and raises ValueError if it
-/// is.
 pub enum View<'a, 'py> {
     /// The interpreter's.
     Core(&'a Bound<'py, PyAny>),
@@ -143,41 +140,97 @@ pub fn pickle_buffer<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<View<'a, 
 }
 
 impl View<'_, '_> {
-    /// What a pickler must know of the buffer.
-    pub fn facts(&self) -> R<Facts> {
-        self.with(facts)
-    }
-
-    /// Copies the start of the buffer, which must be contiguous, and tells how many bytes that were:
-    /// as many as `out` has, unless the buffer has fewer.
-    pub fn copy_to(&self, out: &mut [u8]) -> R<usize> {
-        self.with(|view| {
-            let facts = facts(view);
-            assert!(facts.contiguous, "only a contiguous buffer can be copied");
-            let n = facts.len.min(out.len());
-            // SAFETY: a contiguous view has `len` bytes at `buf`, and `out` is memory that
-            // no exporter knows.
-            unsafe {
-                view.buf
-                    .cast::<u8>()
-                    .copy_to_nonoverlapping(out.as_mut_ptr(), n)
-            };
-            n
-        })
-    }
-
-    /// Calls `f`, which must not run Python code, with the view as it is now.
-    fn with<A>(&self, f: impl FnOnce(&pyffi::Py_buffer) -> A) -> R<A> {
+    /// Takes hold of the contents, which then outlast a release of the PickleBuffer (which Python code may
+    /// do at any time: gh-143308). Raises ValueError if it is released already.
+    pub fn hold(&self) -> R<Contents> {
         match self {
-            View::Core(object) => {
-                // SAFETY: the interpreter's own PickleBuffer. The view that comes back lasts until
-                // Python code releases it, and none runs in `f`.
-                let view = unsafe { ffi::PyPickleBuffer_GetBuffer(object.as_ptr()).as_ref() };
-                view.map(f).ok_or_else(|| Raised::seen(object.py()))
-            }
-            View::Own(object) => Ok(f(object.get().export(object.py())?.view())),
+            View::Own(object) => Ok(Contents::Held(object.get().export(object.py())?)),
+            View::Core(object) => hold_core(object),
         }
     }
+}
+
+/// [`View::hold`] for the interpreter's own PickleBuffer.
+fn hold_core(object: &Bound<'_, PyAny>) -> R<Contents> {
+    let py = object.py();
+    let view = || {
+        // SAFETY: the interpreter's own PickleBuffer. Its view lasts until it is released, which
+        // takes Python code; each use below ends before any runs.
+        unsafe { ffi::PyPickleBuffer_GetBuffer(object.as_ptr()).as_ref() }
+    };
+    if view().is_none() {
+        return Err(Raised::seen(py));
+    }
+    let err = match Export::any(object) {
+        Ok(export) => return Ok(Contents::Held(export)),
+        Err(raised) => raised.take(py),
+    };
+    if !err.is_instance_of::<PyTypeError>(py) {
+        return Err(err.into());
+    }
+    // What stands behind a `__buffer__` written in Python cannot be held twice.
+    let view = view().ok_or_else(|| Raised::seen(py))?;
+    let facts = facts(view);
+    let mut bytes = Vec::new();
+    if facts.contiguous {
+        bytes
+            .try_reserve_exact(facts.len)
+            .map_err(|_| no_memory(py))?;
+        bytes.resize(facts.len, 0);
+        copy(view, &mut bytes);
+    }
+    Ok(Contents::Copied(facts, bytes))
+}
+
+/// The contents of a PickleBuffer.
+pub enum Contents {
+    /// In the memory of the object.
+    Held(Export),
+    /// In memory of our own, if they are contiguous.
+    Copied(Facts, Vec<u8>),
+}
+
+impl Contents {
+    /// What a pickler must know of them.
+    pub fn facts(&self) -> Facts {
+        match self {
+            Contents::Held(export) => export.facts(),
+            Contents::Copied(facts, _) => *facts,
+        }
+    }
+
+    /// Copies the start of contiguous contents, and tells how many bytes that were: as many as
+    /// `out` has, unless there are fewer.
+    ///
+    /// # Panics
+    /// If they are not contiguous.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        assert!(
+            self.facts().contiguous,
+            "only contiguous memory can be copied"
+        );
+        match self {
+            Contents::Held(export) => copy(export.view(), out),
+            Contents::Copied(_, bytes) => {
+                let n = bytes.len().min(out.len());
+                out[..n].copy_from_slice(&bytes[..n]);
+                n
+            }
+        }
+    }
+}
+
+/// Copies the start of a contiguous view.
+fn copy(view: &pyffi::Py_buffer, out: &mut [u8]) -> usize {
+    let n = facts(view).len.min(out.len());
+    // SAFETY: the callers have seen that the view is contiguous, so that `len` bytes are at `buf`; and
+    // `out` is memory that no exporter knows.
+    unsafe {
+        view.buf
+            .cast::<u8>()
+            .copy_to_nonoverlapping(out.as_mut_ptr(), n)
+    };
+    n
 }
 
 /// The interpreter's own class `pickle.PickleBuffer`.

@@ -25,3 +25,13 @@ pub fn short_tp_name(ty: &Bound<'_, PyType>) -> String {
     let bytes = name.to_bytes();
     String::from_utf8_lossy(&bytes[..bytes.len().min(50)]).into_owned()
 }
+
+/// The name of a type as `%T` prints it: with the module, unless that is `builtins` or `__main__`.
+///
+/// # Errors
+/// What looking the parts up raises.
+#[cold]
+pub fn full_name(ty: &Bound<'_, PyType>) -> super::R<String> {
+    let name = ty.fully_qualified_name()?.to_string();
+    Ok(name.strip_prefix("__main__.").unwrap_or(&name).to_owned())
+}

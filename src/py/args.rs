@@ -254,14 +254,14 @@ impl<const N: usize> Signature<N> {
     /// The error for keywords that no parameter took. (Err: comparing them raised.)
     fn refuse_keywords<'py, C: Call<'py>>(&self, py: Python<'py>, call: &C) -> R<Raised> {
         let interned = self.interned(py);
-        for i in self.positional_only..call.positional() {
-            if call.find(interned[i].bind(py), self.params[i])?.is_some() {
+        let by_position = interned.iter().zip(self.params).take(call.positional());
+        for (i, (interned, param)) in by_position.enumerate().skip(self.positional_only) {
+            if call.find(interned.bind(py), param)?.is_some() {
                 return Ok(type_error(
                     py,
                     &format!(
-                        "argument for {}() given by name ('{}') and position ({})",
+                        "argument for {}() given by name ('{param}') and position ({})",
                         self.name,
-                        self.params[i],
                         i + 1
                     ),
                 ));
