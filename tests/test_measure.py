@@ -77,7 +77,7 @@ def test_collector_is_as_before_after_a_failure() -> None:
 def test_every_route_goes_where_it_says() -> None:
     case = Case("mixed", lambda: {"class": pickle.PickleError, "numbers": [1, 2, 3], "own": Odd()})
     routes = list(_measure.ROUTES)
-    rows = _measure.measure(case, routes, _measure.pickle_subjects(), protocol=4, seconds=0.0)
+    rows = _measure.measure(case, routes, _measure.pickle_subjects(), protocol=5, seconds=0.0)
     assert [row.route for row in rows] == routes
     for row in rows:
         assert row.loads is _measure.ROUTES[row.route].loads

@@ -151,8 +151,8 @@ def bench(
 ) -> None:
     """Measure dump and load against this interpreter's C _pickle, on your data or on found data.
 
-    Both are timed in this process in turns, with the garbage collector off; times are medians of
-    one call, and the ratio says how many times as fast as C oxipickle is.
+    Both are timed in this process in turns, with the garbage collector off; times are medians
+    of CPU time for one call, and the ratio says how many times as fast as C oxipickle is.
     """
     if files:
         cases = [_file_case(path, protocol) for path in files]
@@ -187,8 +187,8 @@ def bench(
     else:
         output.print(_report.table(rows))
         output.print(
-            f"Protocol {written}; medians; ratio: C's time divided by oxipickle's, so above 1 is "
-            f"faster. {_report.environment_line(where)}.",
+            f"Protocol {written}; medians of CPU time; ratio: C's time divided by oxipickle's, so "
+            f"above 1 is faster. {_report.environment_line(where)}.",
             highlight=False,
         )
     for name, fault in faults.items():

@@ -2,8 +2,8 @@
 
 It times, it does not judge or print. What it promises: both sides are timed in one process, in
 turns and in alternating order, on the same objects, with the garbage collector off and a full
-collection before each sample; figures are medians. Nothing here may look at the clock of one side
-only, or keep the better of several tries.
+collection before each sample; figures are medians of CPU time. Nothing here may look at the clock
+of one side only, or keep the better of several tries.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import gc
 import io
 import marshal
 import math
+import os
 import statistics
 import tempfile
 import time
@@ -25,7 +26,10 @@ from oxipickle import _pickle as native
 from oxipickle.activation import interpreter_pickle
 
 __all__ = [
+    "FLOOR",
+    "OURS",
     "ROUTES",
+    "STOCK",
     "Case",
     "Route",
     "Row",
@@ -39,9 +43,13 @@ __all__ = [
 
 OURS: Final = "oxipickle"
 STOCK: Final = "C"
+FLOOR: Final = "making"
 
 _SAMPLE_SECONDS = 0.002
 """A sample repeats the call until it lasts about this long, and reports the time of one call."""
+# User and system time of this thread, so that what else the machine does counts for little.
+# Windows counts it in ticks of 16 ms: there it is the clock on the wall.
+_CLOCK: Callable[[], float] = time.perf_counter if os.name == "nt" else time.thread_time
 _MINIMUM_ROUNDS = 5
 _MAXIMUM_ROUNDS = 301
 
@@ -60,6 +68,8 @@ class Case:
     """A dump gets objects that nobody has dumped: C leaves traces in instances and strings."""
     stream: bytes | None = None
     """The pickle to load, if there is one; else what C dumps."""
+    floor: Callable[[Any], Callable[[], Any]] | None = None
+    """Given the object, a function that makes the like without a stream, timed beside loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,21 @@ ROUTES: Final[Mapping[str, Route]] = {
             whole=False,
         ),
         Route(
+            "dumps, out of band",
+            False,
+            "dumps(item, protocol, buffer_callback=[].append)",
+            "dumps = subject.dumps",
+            whole=False,
+        ),
+        Route(
+            "loads, out of band",
+            True,
+            "loads(item, buffers=buffers)",
+            "loads = subject.loads; buffers = []; "
+            "item = stock.dumps(obj, protocol, buffer_callback=buffers.append)",
+            whole=False,
+        ),
+        Route(
             "Pickler", False, "Pickler(BytesIO(), protocol).dump(item)", "Pickler = subject.Pickler"
         ),
         Route(
@@ -122,7 +147,7 @@ ROUTES: Final[Mapping[str, Route]] = {
         ),
     )
 }
-"""Every way that is measured: functions, files, objects, and the subclasses users write."""
+"""Every way that is measured: functions, files, buffers, objects, and users' subclasses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +298,7 @@ def measure(
     """
     obj = case.make()
     stock = next(subject for subject in subjects if subject.name == STOCK)
+    shared = {"obj": obj, "stock": stock.api}
     if case.stream is not None:
         data: Any = case.stream
     elif case.messages:
@@ -295,11 +321,15 @@ def measure(
             route = ROUTES[name]
             row = Row(case.name, case.group, name, protocol, size, route.loads)
             if route.whole or not case.messages:
+                shared["new_file"] = new_file
                 timers = {
-                    subject.name: _timer(case, route, subject, obj, data, protocol, new_file)
+                    subject.name: _timer(case, route, subject, data, protocol, shared)
                     for subject in able
                     if subject.serves(route)
                 }
+                if case.floor is not None and name == "loads":
+                    make = case.floor(obj)
+                    timers[FLOOR] = timeit.Timer("make()", "pass", _CLOCK, {"make": make}).timeit
                 row.times = _interleave(timers, seconds, once=case.fresh and not route.loads)
                 if case.messages:
                     for samples in row.times.values():
@@ -316,12 +346,12 @@ def _timer(
     case: Case,
     route: Route,
     subject: Subject,
-    obj: Any,
     data: Any,
     protocol: int,
-    new_file: Callable[..., IO[bytes]],
+    shared: Mapping[str, Any],
 ) -> _Timer:
     """A function that makes a number of calls and returns the seconds they took together."""
+    obj = shared["obj"]
     statement = route.statement
     if not subject.takes_protocol:
         statement = statement.replace(", protocol", "")
@@ -329,12 +359,12 @@ def _timer(
             dumps = subject.api.dumps
             data = [dumps(message) for message in obj] if case.messages else dumps(obj)
     namespace = {
+        **shared,
         "subject": subject.api,
         "protocol": protocol,
         "given": data if route.loads else obj,
         "make": case.make,
         "BytesIO": io.BytesIO,
-        "new_file": new_file,
         "overriding": _overriding,
         "dispatching": _dispatching,
         "finding": _finding,
@@ -345,13 +375,13 @@ def _timer(
     setup = f"{target} = {source}\n{route.setup}"
     if case.messages:
         statement = f"for item in items:\n    {statement}"
-        timer = kept = timeit.Timer(statement, setup, globals=namespace)
+        timer = kept = timeit.Timer(statement, setup, _CLOCK, namespace)
     else:
-        timer = timeit.Timer(statement, setup, globals=namespace)
+        timer = timeit.Timer(statement, setup, _CLOCK, namespace)
         # One long call: the result is freed after the clock has stopped. Repeated short calls
         # free it as they go, as programs do.
         *before, call = statement.split("; ") if route.loads else (statement,)
-        kept = timeit.Timer("; ".join([*before, f"result = {call}"]), setup, globals=namespace)
+        kept = timeit.Timer("; ".join([*before, f"result = {call}"]), setup, _CLOCK, namespace)
 
     return lambda number: (kept if number == 1 else timer).timeit(number)
 

@@ -117,7 +117,7 @@ def _means(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def as_json(rows: Sequence[Row], where: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Everything, for `json.dumps`. Times are medians, in seconds for one call."""
+    """Everything, for `json.dumps`. Times are medians of CPU time, in seconds a call."""
     return {
         "environment": where,
         **more,
@@ -143,11 +143,12 @@ def as_json(rows: Sequence[Row], where: dict[str, Any], **more: Any) -> dict[str
     }
 
 
-def _ratio_text(ratio: float | None) -> Text:
+def _ratio_text(ratio: float | None, quartiles: tuple[float, float] | None = None) -> Text:
+    """The ratio; in green or red where even the quartile on the other side agrees."""
     if ratio is None:
         return Text("-")
-    style = "bold green" if ratio >= 1.05 else "bold red" if ratio < 0.95 else "yellow"
-    return Text(f"{ratio:.2f}", style=style)
+    low, high = quartiles or (ratio, ratio)
+    return Text(f"{ratio:.2f}", style="green" if low > 1 else "red" if high < 1 else "")
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -174,6 +175,6 @@ def table(rows: Sequence[Row]) -> Table:
                 cells += ["-", "-", "-"]
             else:
                 times = [duration(row.seconds(name)) for name in (STOCK, OURS)]
-                cells += [*times, _ratio_text(row.ratio())]
+                cells += [*times, _ratio_text(row.ratio(), row.quartiles())]
         result.add_row(*cells)
     return result

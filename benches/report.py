@@ -1,0 +1,270 @@
+"""Makes tables, the picture and the README's figures out of results that `run.py` has written.
+
+    python benches/report.py               tables and pictures of all results
+    python benches/report.py --readme      also fills the marked region of README.md
+
+Works on the JSON alone: no case is made, and nothing is measured.
+"""
+
+import json
+import math
+import pathlib
+from typing import Annotated, Any
+
+import typer
+from oxipickle._report import bytes_text, duration, environment_line
+
+__all__ = ["write"]
+
+HERE = pathlib.Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN = "<!-- figures: made by `python benches/report.py --readme`; do not edit -->"
+END = "<!-- figures end -->"
+
+Document = dict[str, Any]
+Row = dict[str, Any]
+
+
+def _mean(rows: list[Row]) -> float:
+    ratios = [row["ratio"] for row in rows if row["ratio"]]
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
+
+
+def _ratio(row: Row | None) -> str:
+    """The ratio; in bold where C is faster beyond noise, by the third quartile."""
+    if row is None or row["ratio"] is None:
+        return "-"
+    _, high = row["ratio quartiles"] or (row["ratio"], row["ratio"])
+    return f"**{row['ratio']:.2f}**" if high < 1 else f"{row['ratio']:.2f}"
+
+
+def _part(document: Document, routes: tuple[str, ...], protocol: int | None = None) -> list[Row]:
+    return [
+        row
+        for row in document["rows"]
+        if row["route"] in routes and (protocol is None or row["protocol"] == protocol)
+    ]
+
+
+def _main_rows(document: Document) -> list[Row]:
+    """The rows of the set itself: those of the protocol of the first row."""
+    return _part(document, ("dumps", "loads"), document["rows"][0]["protocol"])
+
+
+def _pairs(rows: list[Row]) -> dict[str, dict[str, Row]]:
+    """Rows by case and route, in the order in which they were measured."""
+    result: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        result.setdefault(row["case"], {})[row["route"]] = row
+    return result
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    alignment = [":--", *["--:"] * (len(header) - 1)]
+    return "\n".join(_line(*cells) for cells in [header, alignment, *rows])
+
+
+def _speed(row: Row | None, subject: str) -> str:
+    """Time of one of the others as a part of C's, as our ratio is."""
+    if row is None or subject not in row["seconds"]:
+        return "-"
+    return f"{row['seconds']['C'] / row['seconds'][subject]:.2f}"
+
+
+def _set_table(document: Document) -> str:
+    rows = _main_rows(document)
+    if not rows:
+        return ""
+    others = list(
+        dict.fromkeys(
+            name for row in rows for name in row["seconds"] if name not in ("oxipickle", "C")
+        )
+    )
+    header = ["data", "pickle"]
+    for route in ("dumps", "loads"):
+        header += [f"{route}, C", "oxipickle", "ratio"]
+        header += [name for name in others if route == "loads" or name != "making"]
+    lines = []
+    for case, of_case in _pairs(rows).items():
+        cells = [case, bytes_text(next(iter(of_case.values()))["bytes"])]
+        for route in ("dumps", "loads"):
+            row = of_case.get(route)
+            times = row["seconds"] if row else {}
+            cells += [duration(times.get("C")), duration(times.get("oxipickle")), _ratio(row)]
+            cells += [_speed(row, name) for name in others if route == "loads" or name != "making"]
+        lines.append(cells)
+    means = [
+        f"{_mean([r for r in rows if r['route'] == route]):.2f}" for route in ("dumps", "loads")
+    ]
+    return (
+        "## The set\n\nRatios are C's time divided by the other's: above 1 is faster than C; bold "
+        "ones are slower beyond noise (by three quarters of the samples). The columns beside ours "
+        "say the same of `marshal` and other formats, where they give back equal objects of the "
+        "same types, and of *making* the objects without reading a stream."
+        f"\n\n{_table(header, lines)}\n\n"
+        f"Geometric mean: dumps **{means[0]}**, loads **{means[1]}**."
+    )
+
+
+def _routes_table(document: Document) -> str:
+    main = ("dumps", "loads")
+    rows = [row for row in document["rows"] if row["route"] not in main]
+    if not rows:
+        return ""
+    cases = list(_pairs(rows))
+    routes = list(dict.fromkeys(row["route"] for row in rows))
+    by_route = {(row["route"], row["case"]): row for row in rows}
+    lines = [
+        [
+            route,
+            *[_ratio(by_route.get((route, case))) for case in cases],
+            f"{_mean([row for row in rows if row['route'] == route]):.2f}",
+        ]
+        for route in routes
+    ]
+    return f"## Other ways through the API\n\n{_table(['', *cases, 'mean'], lines)}"
+
+
+def _protocols_table(document: Document) -> str:
+    rows = _part(document, ("dumps", "loads"))
+    protocols = sorted({row["protocol"] for row in rows})
+    if len(protocols) < 2:
+        return ""
+    by_protocol = {(row["case"], row["route"], row["protocol"]): row for row in rows}
+    others = {row["case"] for row in rows if row["protocol"] != document["rows"][0]["protocol"]}
+    lines = [
+        [f"{case}, {route}", *[_ratio(by_protocol.get((case, route, p))) for p in protocols]]
+        for case in _pairs(rows)
+        if case in others
+        for route in ("dumps", "loads")
+    ]
+    return f"## Protocols\n\n{_table(['ratio', *map(str, protocols)], lines)}"
+
+
+def _markdown(document: Document) -> str:
+    where = document["environment"]
+    parts = [
+        f"# {where['implementation']} {where['python']}",
+        f"{environment_line(where)}.",
+        *[f"{sentence[0].upper()}{sentence[1:]}." for sentence in document["not_measured"]],
+        *[f"**{name}: {fault}.**" for name, fault in document["differences"].items()],
+        _set_table(document),
+        _routes_table(document),
+        _protocols_table(document),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _picture(document: Document, path: pathlib.Path) -> bool:
+    """Bars of the ratios on a logarithmic scale; False if matplotlib is not installed."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return False
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "oxipickle"  # the same picture from the same figures
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    pairs = _pairs(_main_rows(document))
+    names = list(pairs)
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(names) + 1.6), layout="constrained")
+    for offset, route, colour in ((-0.2, "dumps", "#b7410e"), (0.2, "loads", "#30688f")):
+        places, ratios = [], []
+        for place, name in enumerate(names):
+            row = pairs[name].get(route)
+            if row is not None and row["ratio"]:
+                places.append(place + offset)
+                ratios.append(row["ratio"])
+        # A bar starts at 1, so that slower than C points the other way.
+        widths = [ratio - 1 for ratio in ratios]
+        axes.barh(places, widths, left=1, height=0.4, color=colour, label=route)
+    axes.set_xscale("log", base=2)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("times as fast as C _pickle (logarithmic)")
+    where = document["environment"]
+    axes.set_title(f"oxipickle {where['oxipickle']}, {where['implementation']} {where['python']}")
+    axes.legend(loc="lower right")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+    return True
+
+
+def write(path: pathlib.Path) -> None:
+    """Writes the tables and the picture of one file of results beside it."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.with_suffix(".md").write_text(_markdown(document), encoding="utf-8")
+    _picture(document, path.with_suffix(".svg"))
+
+
+def _version(path: pathlib.Path) -> tuple[int, ...]:
+    number = path.stem.rpartition("-")[2].rstrip("t")
+    return tuple(int(part) for part in number.split(".") if part.isdigit())
+
+
+def _readme_figures(paths: list[pathlib.Path]) -> str:
+    """Geometric means of every interpreter by group of data, and where they come from."""
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    groups = list(
+        dict.fromkeys(row["group"] for document in documents for row in _main_rows(document))
+    )
+    header = ["dump / load"] + [document["environment"]["python"] for document in documents]
+
+    def cell(document: Document, group: str | None) -> str:
+        rows = [row for row in _main_rows(document) if group in (None, row["group"])]
+        of_route = [[row for row in rows if row["route"] == route] for route in ("dumps", "loads")]
+        return " / ".join(f"{_mean(part):.2f}" if part else "-" for part in of_route)
+
+    def worst(document: Document) -> str:
+        rows = [row for row in _main_rows(document) if row["ratio"]]
+        return " / ".join(
+            f"{min(row['ratio'] for row in rows if row['route'] == route):.2f}"
+            for route in ("dumps", "loads")
+        )
+
+    lines = [[group, *[cell(document, group) for document in documents]] for group in groups]
+    lines.append(["**all, geometric mean**", *[f"**{cell(d, None)}**" for d in documents]])
+    lines.append(["worst row", *[worst(document) for document in documents]])
+    sources = "\n".join(
+        f"- [{path.stem}](benches/results/{path.stem}.md): "
+        f"{environment_line(document['environment'])}"
+        for path, document in zip(paths, documents, strict=True)
+    )
+    return f"{_table(header, lines)}\n\n{sources}"
+
+
+def main(
+    readme: Annotated[bool, typer.Option("--readme", help="Fill in the README's figures.")] = False,
+    results: Annotated[pathlib.Path, typer.Option(help="Folder of results.")] = HERE / "results",
+) -> None:
+    """Make the tables and pictures again from the results that are there."""
+    paths = sorted(results.glob("*.json"), key=_version)
+    paths = [path for path in paths if not path.stem.startswith("memory-")]
+    if not paths:
+        print("no results: run benches/run.py first")
+        raise typer.Exit(2)
+    for path in paths:
+        write(path)
+    if readme:
+        text = README.read_text(encoding="utf-8")
+        before, begin, rest = text.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            print("README.md has no marked region for figures")
+            raise typer.Exit(2)
+        filled = f"{before}{BEGIN}\n\n{_readme_figures(paths)}\n\n{END}{after}"
+        README.write_text(filled, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
