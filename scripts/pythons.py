@@ -202,7 +202,8 @@ def _candidates() -> Iterator[Path]:
         # pyenv's shims are scripts that run whichever version is selected; its versions are real.
         if folder.name != "shims":
             yield from (folder / name for name in names)
-    yield Path(sys.executable)
+    # Of a virtual environment, the Python that made it.
+    yield Path(getattr(sys, "_base_executable", sys.executable))
 
 
 @functools.cache
@@ -248,6 +249,26 @@ def choose(name: str) -> Interpreter:
         known = ", ".join(one.name for one in found())
         raise Unavailable(f"no Python {name} here (there are: {known or 'none'})")
     return matches[-1]
+
+
+def selected() -> tuple[Interpreter, ...]:
+    """The interpreters that the tests run on: all, or those that OXIPICKLE_TEST_ON names.
+
+    The variable holds names as `choose` takes them, with commas; "current" is the Python that runs
+    this.
+    """
+    names = [name for name in os.environ.get("OXIPICKLE_TEST_ON", "").split(",") if name]
+    if not names:
+        return found()
+    return tuple(choose(_current() if name == "current" else name) for name in names)
+
+
+def _current() -> str:
+    own = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    for interpreter in found():
+        if not interpreter.chroot and Path(interpreter.executable).resolve() == own:
+            return interpreter.name
+    raise Unavailable(f"{own} is not one of Python {', '.join(VERSIONS)}")
 
 
 # Bringing what is missing
@@ -363,6 +384,20 @@ def _missing() -> list[str]:
 # Building
 
 
+def pyo3_config(folder: Path, version: str) -> Path:
+    """A file for PYO3_CONFIG_FILE: the facts of a Python that PyO3 cannot run, or need not."""
+    text = (
+        f"implementation=CPython\nversion={version}\nshared=true\nabi3=false\n"
+        "pointer_width=64\nbuild_flags=\nsuppress_build_script_link_lines=false\n"
+    )
+    path = folder / "pyo3-config.txt"
+    # Not touched if right: cargo rebuilds what depends on a newer file.
+    if not path.exists() or path.read_text() != text:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path
+
+
 def wheel(interpreter: Interpreter, *, profile: str = "ci") -> Path:
     """Build the wheel that fits `interpreter`, with this machine's Rust; return its path.
 
@@ -375,21 +410,15 @@ def wheel(interpreter: Interpreter, *, profile: str = "ci") -> Path:
     if out.exists():
         shutil.rmtree(out)
     env = {**os.environ, "CARGO_TARGET_DIR": str(target)}
-    python = interpreter.executable
-    if interpreter.chroot:
-        # Built on the host, whose glibc is the older one. PyO3 reads the facts of an interpreter
-        # that it cannot run from a file. An extension module links no libpython and PyO3 reads no
-        # header, so nothing of the tree is needed.
-        target.mkdir(parents=True, exist_ok=True)
-        config = target / "pyo3-config.txt"
-        text = (
-            f"implementation=CPython\nversion={interpreter.version}\nshared=true\nabi3=false\n"
-            "pointer_width=64\nbuild_flags=\nsuppress_build_script_link_lines=false\n"
-        )
-        if not config.exists() or config.read_text() != text:
-            config.write_text(text)
-        env["PYO3_CONFIG_FILE"] = str(config)
+    # Patch releases of a version share a wheel, so the first that runs here may build it.
+    alike = [one for one in found() if one.abi == interpreter.abi and not one.chroot]
+    if alike:
+        python = alike[0].executable
+    else:
+        # Built on the host all the same, whose glibc is the older one. An extension module links
+        # no libpython and PyO3 reads no header, so nothing of the tree is needed.
         python = f"python{interpreter.version}"
+        env["PYO3_CONFIG_FILE"] = str(pyo3_config(target, interpreter.version))
     command = [sys.executable, "-m", "maturin", "build", "--locked", "--profile", profile]
     command += ["--out", str(out), "--interpreter", python]
     subprocess.run(command, cwd=REPO, env=env, check=True, stdin=subprocess.DEVNULL, stdout=2)
