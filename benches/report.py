@@ -172,6 +172,7 @@ def _picture(document: Document, path: pathlib.Path) -> bool:
 
     pairs = _pairs(_main_rows(document))
     names = list(pairs)
+    lowest, highest = 0.5, 2.0
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(names) + 1.6), layout="constrained")
     for offset, route, colour in ((-0.2, "dumps", "#b7410e"), (0.2, "loads", "#30688f")):
         places, ratios = [], []
@@ -182,8 +183,10 @@ def _picture(document: Document, path: pathlib.Path) -> bool:
                 ratios.append(row["ratio"])
         # A bar starts at 1, so that slower than C points the other way.
         widths = [ratio - 1 for ratio in ratios]
+        lowest, highest = min(lowest, *ratios), max(highest, *ratios)
         axes.barh(places, widths, left=1, height=0.4, color=colour, label=route)
     axes.set_xscale("log", base=2)
+    axes.set_xlim(lowest / 1.1, highest * 1.1)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,136 @@
+"""The benchmark set's programs: that they run, write what they say, and fill in the README."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+BENCHES = ROOT / "benches"
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[dict[str, ModuleType]]:
+    """`benches/` is a folder of programs and no package."""
+    sys.path.insert(0, str(BENCHES))
+    try:
+        yield {name: __import__(name) for name in ("corpus", "floors", "report")}
+    finally:
+        sys.path.remove(str(BENCHES))
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCHES / program), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("results")
+    done = run(
+        "run.py", "--seconds", "0", "--only", "dict of four", "--only", "datetimes, UTC",
+        "--output", str(folder),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_run_writes_json_and_tables(results: pathlib.Path) -> None:
+    (path,) = results.glob("*.json")
+    text = path.read_text(encoding="utf-8")
+    document = json.loads(text)
+    assert document["differences"] == {}
+    assert str(ROOT) not in text
+    assert sys.prefix not in text
+    rows = {(row["case"], row["route"], row["protocol"]): row for row in document["rows"]}
+    assert set(rows["dict of four", "dumps", 5]["seconds"]) >= {"oxipickle", "C", "marshal"}
+    assert set(rows["datetimes, UTC", "loads", 5]["seconds"]) == {"oxipickle", "C", "making"}
+    assert {protocol for case, _, protocol in rows if case == "dict of four"} == {2, 3, 4, 5}
+    assert ("dict of four", "Pickler, reducer_override", 5) in rows
+    tables = path.with_suffix(".md").read_text(encoding="utf-8")
+    for heading in ("## The set", "## Other ways through the API", "## Protocols"):
+        assert heading in tables
+    assert "| dict of four | 59 B |" in tables
+    for library in ("numpy", "orjson"):
+        installed = __import__("importlib.util").util.find_spec(library) is not None
+        assert (f"{library}: it is not installed" in tables) is not installed
+
+
+def test_run_of_no_case() -> None:
+    done = run("run.py", "--only", "no such case")
+    assert done.returncode == 2
+    assert "no such case" in done.stderr
+
+
+def test_report_fills_in_the_readme(
+    results: pathlib.Path,
+    modules: dict[str, ModuleType],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = modules["report"]
+    real = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert real.count(report.BEGIN) == real.count(report.END) == 1
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    monkeypatch.setattr(report, "README", readme)
+    for _ in range(2):  # the second time over what the first has written
+        report.main(readme=True, results=results)
+        text = readme.read_text(encoding="utf-8")
+        assert text.startswith("before\n")
+        assert text.endswith("after\n")
+        assert "old" not in text
+        assert text.count("geometric mean") == 1
+    readme.write_text("no region", encoding="utf-8")
+    with pytest.raises(report.typer.Exit):
+        report.main(readme=True, results=results)
+
+
+def test_pictures_show_each_case(results: pathlib.Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are made where matplotlib is installed")
+    (picture,) = results.glob("*.svg")
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_cases_have_names_of_their_own(modules: dict[str, ModuleType]) -> None:
+    names = [case.name for case in modules["corpus"].cases()]
+    assert len(names) == len(set(names)) > 50
+
+
+def test_making_makes_the_like(modules: dict[str, ModuleType]) -> None:
+    cases = [case for case in modules["corpus"].cases() if case.floor is not None]
+    assert len(cases) >= 20
+    for case in cases:
+        objects = case.make()[:3]
+        made = case.floor(objects)()
+        assert list(map(type, made)) == list(map(type, objects)), case.name
+        for one, other in zip(made, objects, strict=True):
+            assert one.__reduce_ex__(2)[1] == other.__reduce_ex__(2)[1], case.name
+            assert getattr(one, "__dict__", None) == getattr(other, "__dict__", None), case.name
+
+
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/clear_refs").exists(),
+    reason="only Linux can set back the peak memory of a process",
+)
+def test_memory_of_one_operation(tmp_path: pathlib.Path) -> None:
+    scratch = str(tmp_path / "scratch")
+    assert run("memory.py", "10 MB of bytes", "C", "prepare", scratch).returncode == 0
+    for side in ("C", "oxipickle"):
+        for operation in ("dumps", "loads"):
+            done = run("memory.py", "10 MB of bytes", side, operation, scratch)
+            assert done.returncode == 0, done.stderr
+            figures = json.loads(done.stdout)
+            assert 9_000_000 < figures["kept"] <= figures["peak"] < 40_000_000
