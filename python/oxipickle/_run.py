@@ -5,6 +5,8 @@ code and traceback are those of `python SCRIPT` or `python -m MODULE`. So this f
 import what the program does not need, and leaves nothing of itself in what the program sees.
 """
 
+# ruff: noqa: PTH  pathlib would tidy up paths that the program must see as they were given
+
 import builtins
 import importlib.machinery
 import io
