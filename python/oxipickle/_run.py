@@ -5,7 +5,8 @@ code and traceback are those of `python SCRIPT` or `python -m MODULE`. So this f
 import what the program does not need, and leaves nothing of itself in what the program sees.
 """
 
-# ruff: noqa: PTH  pathlib would tidy up paths that the program must see as they were given
+# pathlib would tidy up paths that the program must see as they were given.
+# ruff: noqa: PTH100, PTH109, PTH118, PTH120
 
 import builtins
 import importlib.machinery
