@@ -89,6 +89,17 @@ class Odd:
     """An instance, so that hooks are asked."""
 
 
+def test_sides_are_ours_and_the_interpreters_even_when_installed() -> None:
+    import oxipickle
+
+    stock = pickle.dumps
+    with oxipickle.activated():
+        ours, theirs = _measure.pickle_subjects()
+    assert (ours.name, theirs.name) == ("oxipickle", "C")
+    assert ours.api.dumps is oxipickle.dumps
+    assert theirs.api.dumps is stock
+
+
 def test_subclasses_on_the_routes_are_asked() -> None:
     asked = []
 

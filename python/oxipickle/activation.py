@@ -189,7 +189,9 @@ def installed() -> bool:
     if sys.modules.get("_pickle") is not native:
         return False
     pickle = sys.modules.get("pickle")
-    return pickle is None or all(getattr(pickle, n) is getattr(native, n) for n in _NAMES)
+    return pickle is None or all(
+        getattr(pickle, name, None) is getattr(native, name) for name in _NAMES
+    )
 
 
 @contextlib.contextmanager
