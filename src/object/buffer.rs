@@ -16,6 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString, PyType};
 
 use super::cell::Shared;
+use super::kind::Kind;
+use super::world::window;
 use super::{R, Raised, ffi, owned, status};
 use crate::errors::{no_memory, value_error};
 use crate::state::State;
@@ -407,8 +409,11 @@ unsafe fn fill<T>(
 /// Whoever keeps the memoryview keeps the str alive.
 pub fn text_view<'py>(text: &Bound<'py, PyString>) -> R<Bound<'py, PyAny>> {
     let py = text.py();
-    // SAFETY: a str.
-    if unsafe { pyffi::PyUnicode_IS_ASCII(text.as_ptr()) } != 0 {
+    let ascii = window(py, |window| match window.obj(text.as_any()).kind() {
+        Kind::Str(text) => text.is_ascii(),
+        _ => false,
+    });
+    if ascii {
         let owner = Bound::new(py, AsciiText(text.clone().unbind()))?;
         return Ok(PyMemoryView::from(owner.as_any())?.into_any());
     }

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
+use super::Held;
+
 /// State of a class instance that Python code may reach at any time.
 ///
 /// Holds `Py` references, not `Bound` ones; [`Shared::with`] is the only way in.
@@ -48,6 +50,44 @@ impl<T> Shared<T> {
         // SAFETY: only one thread is here (see `Sync` above), and it is here once: `f` cannot reach
         // Python code and so not another `with` of this value.
         f(unsafe { &mut *self.value.get() })
+    }
+
+    /// A counted reference to an object in the value.
+    pub fn pick<'py>(
+        &self,
+        py: Python<'py>,
+        f: impl FnOnce(&T) -> Option<&Py<PyAny>> + Send,
+    ) -> Option<Bound<'py, PyAny>> {
+        let picked = self.with(py, |value| {
+            f(value).map(|object| {
+                // SAFETY: the value holds the object, and this thread is attached.
+                unsafe { pyo3::ffi::Py_INCREF(object.as_ptr()) };
+                object.as_ptr().expose_provenance()
+            })
+        })?;
+        // SAFETY: counted above, and never NULL.
+        Some(unsafe { Bound::from_owned_ptr(py, std::ptr::with_exposed_provenance_mut(picked)) })
+    }
+
+    /// A counted reference to the object at an address in the value.
+    pub(crate) fn pick_at<'py>(
+        &self,
+        py: Python<'py>,
+        f: impl FnOnce(&T) -> Option<Held> + Send,
+    ) -> Option<Bound<'py, PyAny>> {
+        let held = self.with(py, |value| f(value))?;
+        // SAFETY: the value holds the object, and no Python code has run since.
+        Some(unsafe { held.to_bound(py) })
+    }
+
+    /// Shows the value to the collector.
+    ///
+    /// For `__traverse__` only: `f` hands references to the visitor, which runs no Python code and changes
+    /// nothing.
+    pub fn visit<A>(&self, f: impl FnOnce(&T) -> A) -> A {
+        // SAFETY: a collection starts inside a call into Python, where no `with` is active, and on
+        // free-threaded builds while all other threads are stopped.
+        f(unsafe { &*self.value.get() })
     }
 
     /// The value, when nobody else can reach it.

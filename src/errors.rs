@@ -1,0 +1,67 @@
+//! Constructors for the exceptions we raise.
+//!
+//! All are cold: they are called on the way out. Texts that differ by version come from
+//! `compat/messages.rs`.
+
+use pyo3::exceptions as exc;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+
+use crate::object::Raised;
+use crate::state::State;
+
+/// Raises `ty(text)`.
+#[cold]
+#[inline(never)]
+pub fn raise(ty: &Bound<'_, PyType>, text: &str) -> Raised {
+    let py = ty.py();
+    Raised::new(
+        py,
+        PyErr::from_type(ty.clone(), PyString::new(py, text).unbind()),
+    )
+}
+
+/// `PicklingError(text)`.
+#[cold]
+pub fn pickling(py: Python<'_>, text: &str) -> Raised {
+    raise(State::get(py).pickling_error.bind(py), text)
+}
+
+/// `UnpicklingError(text)`.
+#[cold]
+pub fn unpickling(py: Python<'_>, text: &str) -> Raised {
+    raise(State::get(py).unpickling_error.bind(py), text)
+}
+
+macro_rules! builtin {
+    ($($(#[$doc:meta])* $name:ident = $class:ident;)*) => {$(
+        $(#[$doc])*
+        #[cold]
+        pub fn $name(py: Python<'_>, text: &str) -> Raised {
+            raise(&py.get_type::<exc::$class>(), text)
+        }
+    )*};
+}
+
+builtin! {
+    /// `TypeError(text)`.
+    type_error = PyTypeError;
+    /// `ValueError(text)`.
+    value_error = PyValueError;
+    /// `RuntimeError(text)`.
+    runtime_error = PyRuntimeError;
+    /// `OverflowError(text)`.
+    overflow_error = PyOverflowError;
+    /// `AttributeError(text)`.
+    attribute_error = PyAttributeError;
+    /// `RecursionError(text)`.
+    recursion_error = PyRecursionError;
+    /// `EOFError(text)`.
+    eof_error = PyEOFError;
+}
+
+/// MemoryError, without a text as CPython raises it.
+#[cold]
+pub fn no_memory(py: Python<'_>) -> Raised {
+    Raised::new(py, exc::PyMemoryError::new_err(()))
+}

@@ -1,0 +1,260 @@
+//! A growing byte buffer with a soft limit: reserve, then write.
+//!
+//! The hot functions are a compare, a store and an add. Everything else (growing, opening a
+//! frame) happens when the soft limit is reached, in cold functions of the caller. This is the one file of
+//! `format/` with `unsafe` in it; it must not know what the bytes mean.
+#![allow(unsafe_code)]
+
+/// Memory ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// Memory that a [`Buf`] fills.
+///
+/// # Safety
+/// `region` and `grow` return memory that stays valid for reads and writes of that many bytes until
+/// the next call of `grow` or until the backing is dropped, wherever the backing itself is moved.
+pub unsafe trait Backing {
+    /// Start and size in bytes of the memory.
+    fn region(&mut self) -> (*mut u8, usize);
+    /// Makes the memory at least `size` bytes large, keeping the first `used` bytes.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; `region` then says what memory is left.
+    fn grow(&mut self, used: usize, size: usize) -> Result<(), NoMemory>;
+}
+
+// SAFETY: the memory of a Vec stays where it is until it grows or is dropped; `capacity` bytes are
+// allocated. Bytes beyond `len` are only written before they are read (see Buf).
+unsafe impl Backing for Vec<u8> {
+    fn region(&mut self) -> (*mut u8, usize) {
+        (self.as_mut_ptr(), self.capacity())
+    }
+
+    #[cold]
+    fn grow(&mut self, used: usize, size: usize) -> Result<(), NoMemory> {
+        let wanted = size.max(self.capacity().saturating_mul(2)).max(256);
+        debug_assert!(used <= self.capacity());
+        // SAFETY: the first `used` bytes were written by the Buf.
+        unsafe { self.set_len(used) };
+        let result = self.try_reserve_exact(wanted - used);
+        self.clear();
+        result.map_err(|_| NoMemory)
+    }
+}
+
+/// Bytes in memory of a [`Backing`], filled from the front.
+pub struct Buf<B> {
+    start: *mut u8,
+    len: usize,
+    /// `len <= limit <= capacity`; reaching it calls for the caller's cold function.
+    limit: usize,
+    capacity: usize,
+    backing: B,
+}
+
+impl<B: Backing> Buf<B> {
+    /// An empty buffer over the memory of `backing`.
+    pub fn new(mut backing: B) -> Self {
+        let (start, capacity) = backing.region();
+        Buf {
+            start,
+            len: 0,
+            limit: capacity,
+            capacity,
+            backing,
+        }
+    }
+
+    /// Bytes written so far.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `n` more bytes fit under the soft limit.
+    #[inline(always)]
+    pub fn has_room(&self, n: usize) -> bool {
+        self.limit - self.len >= n
+    }
+
+    /// Lets writes go on to the end of the memory.
+    pub fn unlimit(&mut self) {
+        self.limit = self.capacity;
+    }
+
+    /// Makes every following write ask for room first.
+    pub fn close(&mut self) {
+        self.limit = self.len;
+    }
+
+    /// Makes room for `n` more bytes and lifts the soft limit.
+    ///
+    /// # Errors
+    /// [`NoMemory`], also if the length would not fit an `isize`. What was written may be lost.
+    #[cold]
+    pub fn make_room(&mut self, n: usize) -> Result<(), NoMemory> {
+        if self.capacity - self.len < n {
+            let size = self.len.checked_add(n).ok_or(NoMemory)?;
+            if size > isize::MAX as usize {
+                return Err(NoMemory);
+            }
+            let result = self.backing.grow(self.len, size);
+            (self.start, self.capacity) = self.backing.region();
+            if result.is_err() {
+                // The backing may have lost what was written.
+                self.len = self.len.min(self.capacity);
+                self.limit = self.len;
+                return result;
+            }
+        }
+        self.limit = self.capacity;
+        Ok(())
+    }
+
+    /// Writes `N` bytes for which there is room.
+    #[inline(always)]
+    pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        assert!(self.has_room(N));
+        // SAFETY: room for N bytes was just checked, and `start` is valid for `capacity` bytes.
+        unsafe { self.start.add(self.len).cast::<[u8; N]>().write(bytes) };
+        self.len += N;
+    }
+
+    /// Writes the bytes of a slice for which there is room.
+    #[inline(always)]
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        assert!(self.has_room(bytes.len()));
+        // SAFETY: room was just checked; a shared slice cannot overlap memory that only this
+        // buffer writes to.
+        unsafe { copy_short(bytes.as_ptr(), self.start.add(self.len), bytes.len()) };
+        self.len += bytes.len();
+    }
+
+    /// Writes up to `max` bytes, for which there is room, through `fill`, which says how many it
+    /// wrote.
+    #[inline]
+    pub fn put_with(&mut self, max: usize, fill: impl FnOnce(&mut [u8]) -> usize) {
+        assert!(self.has_room(max));
+        // SAFETY: room for `max` bytes was just checked. The bytes are cleared first, so that `fill`
+        // sees initialised memory.
+        let spare = unsafe {
+            let spare = self.start.add(self.len);
+            spare.write_bytes(0, max);
+            std::slice::from_raw_parts_mut(spare, max)
+        };
+        let n = fill(spare);
+        assert!(n <= max);
+        self.len += n;
+    }
+
+    /// The bytes written so far.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the first `len` bytes were written.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    /// The bytes written so far, for patching.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+
+    /// Forgets the bytes from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        assert!(len <= self.len);
+        self.len = len;
+    }
+
+    /// The memory and the number of bytes written to it.
+    pub fn into_parts(self) -> (B, usize) {
+        (self.backing, self.len)
+    }
+
+    /// The memory.
+    pub fn backing_mut(&mut self) -> &mut B {
+        &mut self.backing
+    }
+}
+
+/// `memcpy` that does not call a function for up to 16 bytes: keys and short strings are most of what
+/// is copied.
+///
+/// # Safety
+/// `from` is valid for reads and `to` for writes of `n` bytes, and they do not overlap.
+#[inline(always)]
+unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
+    // Two overlapping copies of a fixed size cover every length in between.
+    // SAFETY: all offsets are within `n`, by the condition of each branch.
+    unsafe {
+        match n {
+            8..=16 => {
+                let (head, tail) = (from.cast::<[u8; 8]>(), from.add(n - 8).cast::<[u8; 8]>());
+                let (head, tail) = (head.read(), tail.read());
+                to.cast::<[u8; 8]>().write(head);
+                to.add(n - 8).cast::<[u8; 8]>().write(tail);
+            }
+            4..=7 => {
+                let (head, tail) = (from.cast::<[u8; 4]>(), from.add(n - 4).cast::<[u8; 4]>());
+                let (head, tail) = (head.read(), tail.read());
+                to.cast::<[u8; 4]>().write(head);
+                to.add(n - 4).cast::<[u8; 4]>().write(tail);
+            }
+            0 => {}
+            1..=3 => {
+                let (first, middle, last) =
+                    (from.read(), from.add(n / 2).read(), from.add(n - 1).read());
+                to.write(first);
+                to.add(n / 2).write(middle);
+                to.add(n - 1).write(last);
+            }
+            _ => std::ptr::copy_nonoverlapping(from, to, n),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_copied() {
+        let source: Vec<u8> = (1..=100).collect();
+        for n in 0..=100 {
+            let mut buf = Buf::new(Vec::new());
+            buf.make_room(n).unwrap();
+            buf.put_slice(&source[..n]);
+            assert_eq!(buf.bytes(), &source[..n]);
+        }
+    }
+
+    #[test]
+    fn growing_keeps_the_bytes() {
+        let mut buf = Buf::new(Vec::new());
+        for i in 0..10_000_u32 {
+            if !buf.has_room(4) {
+                buf.make_room(4).unwrap();
+            }
+            buf.put(i.to_le_bytes());
+        }
+        assert_eq!(buf.len(), 40_000);
+        for (i, word) in buf.bytes().chunks(4).enumerate() {
+            assert_eq!(word, (i as u32).to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        let mut buf = Buf::new(Vec::new());
+        assert_eq!(buf.make_room(usize::MAX), Err(NoMemory));
+        buf.make_room(1).unwrap();
+        buf.put([1]);
+        assert_eq!(buf.make_room(usize::MAX), Err(NoMemory));
+        assert_eq!(buf.bytes(), [1]);
+    }
+}

@@ -1,0 +1,111 @@
+//! CPython objects: every touch of CPython memory.
+//!
+//! The cardinal rule of this layer and of all above it: **nothing borrowed lives across a call
+//! that can run Python.** Two kinds of references exist:
+//!
+//! - [`Bound`](pyo3::Bound): owned. May be held across anything.
+//! - [`Obj`]: a copyable pointer tied to a *frozen window*, the time between two calls into user
+//!   code in which nothing can change or free an object (`pickler/world.rs` opens and closes the
+//!   windows). It cannot outlive its window.
+//!
+//! [`Held`] is what is left of an `Obj` when it is stored in a task or the memo: a pointer that can
+//! not be followed. `pickler/world.rs` alone turns it back, since it alone knows that it is alive.
+//!
+//! This layer must not know the byte format beyond plain types, and must not decide what is
+//! written or read.
+#![allow(unsafe_code)]
+
+pub mod attr;
+pub mod buffer;
+pub mod bytes_out;
+pub mod cell;
+pub mod convert;
+pub mod ffi;
+pub mod instance;
+pub mod interpreter;
+pub mod kept;
+pub mod kind;
+pub mod make;
+pub mod modules;
+pub mod names;
+pub mod number;
+pub mod read;
+pub mod signals;
+pub mod types;
+pub mod window;
+pub mod world;
+
+pub use window::{Held, Obj, Window};
+
+use pyo3::ffi as pyffi;
+use pyo3::prelude::*;
+
+/// A Python exception is set in this thread.
+///
+/// Zero bytes, so that `Result<T, Raised>` stays in registers. Only a function that has set an
+/// exception, or seen one set, makes one.
+#[must_use]
+#[derive(Debug)]
+pub struct Raised(());
+
+/// What a function returns that may set a Python exception.
+pub type R<T> = Result<T, Raised>;
+
+impl Raised {
+    /// Sets `err` as the exception of this thread.
+    #[cold]
+    pub fn new(py: Python<'_>, err: PyErr) -> Self {
+        err.restore(py);
+        Raised(())
+    }
+
+    /// The exception that a CPython call has just set.
+    ///
+    /// Should the call have failed without setting one, `SystemError` takes its place.
+    #[cold]
+    pub fn seen(py: Python<'_>) -> Self {
+        if !PyErr::occurred(py) {
+            pyo3::exceptions::PySystemError::new_err("a call failed without an exception")
+                .restore(py);
+        }
+        Raised(())
+    }
+
+    /// Takes the exception out of this thread.
+    #[cold]
+    pub fn take(self, py: Python<'_>) -> PyErr {
+        PyErr::fetch(py)
+    }
+}
+
+impl From<PyErr> for Raised {
+    #[cold]
+    fn from(err: PyErr) -> Self {
+        // SAFETY: every PyErr in this crate comes out of a call that needed the interpreter, and
+        // is turned round in the same function: the thread is attached.
+        let py = unsafe { Python::assume_attached() };
+        Self::new(py, err)
+    }
+}
+
+/// The owned result of a CPython call that returns NULL on error.
+///
+/// # Safety
+/// `ptr` is NULL with an exception set, or a new reference.
+#[inline]
+pub(crate) unsafe fn owned(py: Python<'_>, ptr: *mut pyffi::PyObject) -> R<Bound<'_, PyAny>> {
+    if ptr.is_null() {
+        return Err(Raised::seen(py));
+    }
+    // SAFETY: not NULL, so by the caller's promise a new reference.
+    Ok(unsafe { Bound::from_owned_ptr(py, ptr) })
+}
+
+/// The result of a CPython call that returns a negative number on error.
+#[inline]
+pub(crate) fn status(py: Python<'_>, code: std::ffi::c_int) -> R<std::ffi::c_int> {
+    if code < 0 {
+        return Err(Raised::seen(py));
+    }
+    Ok(code)
+}

@@ -1,0 +1,318 @@
+//! The frozen world: the rules by which the pickler borrows objects instead of counting them.
+//!
+//! Between two calls into user code nothing can change or free an object. That time is a *frozen window*
+//! ([`window`]). In it the pickler reads objects as [`Obj`]s, and what it stores for later (tasks,
+//! memo entries) is a bare address. Before user code runs the world *thaws*:
+//!
+//! 1. every [`Slot`] of a task that was touched in the window is counted ([`Slot::keep`]);
+//! 2. every new entry of the [`Log`] is counted ([`Log::keep`]);
+//! 3. dicts that exist only in the log are made ([`Log::make_dicts`]).
+//!
+//! After that, and only after that, may Python run. Rules:
+//!
+//! - *User code* is everything that may run Python or release the GIL: reducers, hooks, iterators, `write`,
+//!   imports, attribute look-ups outside known types, releasing a reference that may be the last one,
+//!   signal handlers, and, since its collector runs inside allocations, on 3.11 also the making of any
+//!   container or exception.
+//! - A frozen function therefore makes no objects, raises nothing and releases nothing: it returns a fault or
+//!   a request, and puts references it no longer needs into the [`Graveyard`].
+//! - A `Slot` lives in a task, and a task on the task stack, which the thaw walks. Slots are not
+//!   copied out and kept.
+//!
+//! What follows from the rules: in one window, an object whose only reference is its owner's is reached once, through
+//! that owner, if the owner itself is walked once. See `pickler/memo.rs` for what that saves.
+
+use std::mem::ManuallyDrop;
+
+use pyo3::ffi as pyffi;
+use pyo3::prelude::*;
+
+use super::instance::make_dict;
+use super::{Held, Obj, R, Window};
+
+/// Opens a frozen window for the time of `f`.
+///
+/// `f` gets no means to run Python; it must follow the rules of this file.
+#[inline(always)]
+pub fn window<A>(_py: Python<'_>, f: impl for<'w> FnOnce(Window<'w>) -> A) -> A {
+    // SAFETY: this thread is attached; the rules above.
+    f(unsafe { Window::open() })
+}
+
+/// A stored object of a task, borrowed or counted; possibly none.
+///
+/// The lowest bit of the address says whether it is counted.
+#[derive(Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Slot(usize);
+
+const COUNTED: usize = 1;
+
+impl Slot {
+    /// No object.
+    pub const EMPTY: Slot = Slot(0);
+
+    /// An object of this window, not counted.
+    #[inline(always)]
+    pub fn borrowed(object: Obj<'_>) -> Self {
+        Slot(object.as_ptr().expose_provenance())
+    }
+
+    /// An object with its reference.
+    #[inline]
+    pub fn owned(object: Bound<'_, PyAny>) -> Self {
+        Slot(object.into_ptr().expose_provenance() | COUNTED)
+    }
+
+    fn ptr(&self) -> *mut pyffi::PyObject {
+        std::ptr::with_exposed_provenance_mut(self.0 & !COUNTED)
+    }
+
+    /// Whether there is no object.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// The object, if there is one.
+    #[inline(always)]
+    pub fn get<'w>(&self, _window: Window<'w>) -> Option<Obj<'w>> {
+        if self.is_empty() {
+            return None;
+        }
+        // SAFETY: a slot is borrowed in the window of its making or counted since (rules above).
+        Some(unsafe { Obj::from_ptr(self.ptr()) })
+    }
+
+    /// The object, counted once more, in a thawed world.
+    pub fn to_bound<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: in a thawed world every slot of the task stack is counted.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.ptr()) }
+    }
+
+    /// Counts the object, if it is not counted yet: a step of the thaw.
+    #[inline]
+    pub fn keep(&mut self) {
+        if self.0 != 0 && self.0 & COUNTED == 0 {
+            // SAFETY: borrowed in the window that is being closed, so still alive.
+            unsafe { pyffi::Py_INCREF(self.ptr()) };
+            self.0 |= COUNTED;
+        }
+    }
+
+    /// Empties the slot and gives the reference, if the slot had one.
+    fn take_counted(&mut self) -> Option<Held> {
+        let taken = std::mem::replace(self, Slot::EMPTY);
+        let counted = taken.0 & COUNTED != 0;
+        // SAFETY: counted slots are never NULL.
+        counted.then(|| unsafe { Obj::from_ptr(taken.ptr()) }.held())
+    }
+}
+
+/// References that were given up in a frozen window, to be released in the next thaw.
+#[derive(Default)]
+pub struct Graveyard(Vec<Held>);
+
+impl Graveyard {
+    /// Takes the slot's reference, if it has one, and leaves the slot empty.
+    #[inline(always)]
+    pub fn bury(&mut self, slot: &mut Slot) {
+        if slot.0 & COUNTED == 0 {
+            slot.0 = 0;
+        } else {
+            self.bury_counted(slot);
+        }
+    }
+
+    #[cold]
+    fn bury_counted(&mut self, slot: &mut Slot) {
+        self.0.extend(slot.take_counted());
+    }
+
+    /// Releases everything, which may run Python code.
+    #[inline]
+    pub fn release(&mut self, py: Python<'_>) {
+        while let Some(held) = self.0.pop() {
+            // SAFETY: the reference came out of a counted slot.
+            drop(unsafe { held.into_bound(py) });
+        }
+    }
+}
+
+/// The objects that have a memo index, in order: the index of the next one is the length.
+///
+/// Entries from `kept` on are borrowed in the open window; the others are counted.
+#[derive(Default)]
+pub struct Log {
+    /// Addresses, tagged with [`SKIPPED`] and [`DICT_OF`].
+    entries: Vec<usize>,
+    kept: usize,
+    entered: usize,
+}
+
+/// The memo's table has no entry for the object.
+const SKIPPED: usize = 1;
+/// The entry stands for the not yet made `__dict__` of the object.
+const DICT_OF: usize = 2;
+const TAGS: usize = SKIPPED | DICT_OF;
+
+fn untagged(entry: usize) -> *mut pyffi::PyObject {
+    std::ptr::with_exposed_provenance_mut(entry & !TAGS)
+}
+
+impl Log {
+    /// Number of entries.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of memory in use.
+    pub fn allocated(&self) -> usize {
+        self.entries.capacity() * size_of::<usize>()
+    }
+
+    /// Adds an object that the memo's table knows too.
+    #[inline(always)]
+    pub fn push(&mut self, object: Obj<'_>) {
+        self.entries.push(object.as_ptr().expose_provenance());
+    }
+
+    /// Adds an object that the table does not know.
+    #[inline(always)]
+    pub fn push_skipped(&mut self, object: Obj<'_>) {
+        self.entries
+            .push(object.as_ptr().expose_provenance() | SKIPPED);
+    }
+
+    /// Adds the `__dict__` that `object` would have.
+    #[inline(always)]
+    pub fn push_dict_of(&mut self, object: Obj<'_>) {
+        self.entries
+            .push(object.as_ptr().expose_provenance() | SKIPPED | DICT_OF);
+    }
+
+    /// Adds an object with its reference; for a log that is complete (see [`Log::keep`]).
+    pub fn push_owned(&mut self, object: Bound<'_, PyAny>) {
+        debug_assert_eq!(self.kept, self.entries.len());
+        self.entries.push(object.into_ptr().expose_provenance());
+        self.kept = self.entries.len();
+    }
+
+    /// Counts the new entries: a step of the thaw.
+    #[inline]
+    pub fn keep(&mut self) {
+        for &entry in &self.entries[self.kept..] {
+            // SAFETY: borrowed in the window that is being closed, so still alive. A dict's
+            // owner is counted in its stead.
+            unsafe { pyffi::Py_INCREF(untagged(entry)) };
+        }
+        self.kept = self.entries.len();
+    }
+
+    /// Makes the dicts that exist only here: a step of the thaw, after everything is counted.
+    ///
+    /// # Errors
+    /// MemoryError; the entry then stands for the owner, which no index is asked for twice.
+    pub fn make_dicts(&mut self, py: Python<'_>) -> R<()> {
+        let mut result = Ok(());
+        for i in self.entered..self.entries.len() {
+            let entry = self.entries[i];
+            if entry & DICT_OF == 0 {
+                continue;
+            }
+            // SAFETY: counted by `keep`.
+            let owner = unsafe { Bound::from_borrowed_ptr(py, untagged(entry)) };
+            match make_dict(&owner) {
+                Ok(dict) => {
+                    self.entries[i] = dict.into_ptr().expose_provenance() | SKIPPED;
+                    // SAFETY: the reference that `keep` counted for this entry; `owner` has one
+                    // of its own, and the object's own entry another.
+                    unsafe { pyffi::Py_DECREF(owner.as_ptr()) };
+                }
+                Err(raised) => {
+                    self.entries[i] = entry & !DICT_OF;
+                    result = Err(raised);
+                    break;
+                }
+            }
+        }
+        result
+    }
+
+    /// Calls `enter(address, index)` for every entry that the table does not know; from then on it
+    /// does.
+    #[inline]
+    pub fn enter_skipped(&mut self, mut enter: impl FnMut(usize, usize)) {
+        for (i, entry) in self.entries.iter_mut().enumerate().skip(self.entered) {
+            if *entry & SKIPPED != 0 {
+                *entry &= !TAGS;
+                enter(*entry, i);
+            }
+        }
+        self.entered = self.entries.len();
+    }
+
+    /// The object at `index`, if it is counted.
+    pub fn get(&self, index: usize) -> Option<Held> {
+        if index >= self.kept {
+            return None;
+        }
+        let entry = *self.entries.get(index)?;
+        // SAFETY: counted entries are alive and never NULL.
+        Some(unsafe { Obj::from_ptr(untagged(entry)) }.held())
+    }
+
+    /// Visits the counted objects, for the collector.
+    ///
+    /// # Errors
+    /// What `visit` returns.
+    pub fn visit<E>(&self, mut visit: impl FnMut(&Py<PyAny>) -> Result<(), E>) -> Result<(), E> {
+        for &entry in &self.entries[..self.kept] {
+            // SAFETY: a counted entry is alive, its collector's thread is attached, and the reference is
+            // not released here.
+            let object = ManuallyDrop::new(unsafe {
+                Bound::from_owned_ptr(Python::assume_attached(), untagged(entry)).unbind()
+            });
+            visit(&object)?;
+        }
+        Ok(())
+    }
+
+    /// Releases what is counted, forgets the rest, and gives back the empty memory.
+    pub fn release(mut self, py: Python<'_>) -> Vec<usize> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let kept = std::mem::take(&mut self.kept);
+        for &entry in &entries[..kept] {
+            // SAFETY: counted, and given up here.
+            drop(unsafe { Bound::from_owned_ptr(py, untagged(entry)) });
+        }
+        entries.clear();
+        entries
+    }
+
+    /// An empty log in memory that [`Log::release`] gave back.
+    pub fn reuse(entries: Vec<usize>) -> Self {
+        debug_assert!(entries.is_empty());
+        Log {
+            entries,
+            kept: 0,
+            entered: 0,
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.kept != 0 {
+            // SAFETY: what holds counted references is dropped by an attached thread.
+            let py = unsafe { Python::assume_attached() };
+            std::mem::take(self).release(py);
+        }
+    }
+}

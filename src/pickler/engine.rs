@@ -1,0 +1,247 @@
+//! The engine: runs a session, and user code between its frozen windows.
+//!
+//! [`Engine::run`] is the one place where windows and user code alternate. While user code may run, the
+//! memo is back with its owner (a Pickler object, if there is one), who may look at it, clear or replace it.
+
+use pyo3::prelude::*;
+
+use super::fault::F;
+use super::memo::Memo;
+use super::notes;
+use super::scratch::Scratch;
+use super::session::{Flow, Session};
+use super::task::Task;
+use crate::object::world::{Slot, window};
+use crate::object::{R, Raised, attr, bytes_out};
+
+/// What outlives a dump and may be changed by user code meanwhile: the state of a Pickler object.
+pub trait Owner {
+    /// Takes the memo and the settings for the time of a window.
+    fn lend(&self, py: Python<'_>) -> Lent;
+    /// Takes the memo back.
+    fn give_back(&self, py: Python<'_>, memo: Memo);
+    /// The private dispatch table as it is now.
+    fn dispatch_table<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>>;
+    /// The hook as it is now, where it may be replaced in the middle (before 3.13).
+    fn persistent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>>;
+}
+
+/// See [`Owner::lend`].
+pub struct Lent {
+    /// The memo.
+    pub memo: Memo,
+    /// `Pickler.bin`.
+    pub binary: bool,
+    /// `Pickler.fast`.
+    pub fast: bool,
+}
+
+/// What a dump works with.
+pub struct Config<'a, 'py> {
+    /// 0 to 5.
+    pub protocol: u8,
+    /// Map names to Python 2's below protocol 3.
+    pub fix_imports: bool,
+    /// The file's `write`, or none for a bytes object.
+    pub write: Option<Bound<'py, PyAny>>,
+    /// Receives out-of-band buffers.
+    pub buffer_callback: Option<Bound<'py, PyAny>>,
+    /// `persistent_id`, if it is not the default.
+    pub persistent_id: Option<Bound<'py, PyAny>>,
+    /// `reducer_override`, if there is one.
+    pub reducer_override: Option<Bound<'py, PyAny>>,
+    /// The Pickler object, if there is one.
+    pub owner: Option<&'a dyn Owner>,
+}
+
+/// See the module.
+pub struct Engine<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) session: Session,
+    pub(super) config: Config<'a, 'py>,
+}
+
+impl<'a, 'py> Engine<'a, 'py> {
+    /// Writes one pickle of `object`: to the file, or as the bytes object that comes back.
+    ///
+    /// # Errors
+    /// What goes wrong: PicklingError, or whatever user code raises. The memo keeps what it has got, and what was
+    /// written to the file stays there.
+    pub fn dump(
+        py: Python<'py>,
+        config: Config<'a, 'py>,
+        object: &Bound<'py, PyAny>,
+    ) -> R<Option<Bound<'py, PyAny>>> {
+        let mut scratch = Scratch::take();
+        let mut session = Session::new(std::mem::take(&mut *scratch), config.write.is_some());
+        session.protocol = config.protocol;
+        session.binary = config.protocol > 0;
+        session.hooked = config.persistent_id.is_some();
+        session.overridden = config.reducer_override.is_some()
+            || config
+                .owner
+                .is_some_and(|owner| owner.dispatch_table(py).is_some());
+        let mut engine = Engine {
+            py,
+            session,
+            config,
+        };
+        let result = engine.run(object);
+        engine.finish(result, scratch)
+    }
+
+    fn run(&mut self, object: &Bound<'py, PyAny>) -> R<()> {
+        self.borrow_from_owner();
+        let mut state = window(self.py, |window| -> F<Flow> {
+            self.session.begin()?;
+            self.session.save_root(window, window.obj(object))
+        });
+        loop {
+            match state {
+                Ok(Flow::Done) => break,
+                Ok(Flow::Pushed) => {}
+                Err(fault) => {
+                    self.thaw()?;
+                    return Err(self.annotate(|engine| fault.raise(engine.py)));
+                }
+            }
+            state = window(self.py, |window| self.session.advance(window));
+            if let Ok(Flow::Pushed) = state {
+                self.thaw()?;
+                if let Err(raised) = self.step() {
+                    return Err(self.annotate(|_| raised));
+                }
+                self.freeze();
+            }
+        }
+        match self.session.end() {
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                self.thaw()?;
+                Err(fault.raise(self.py))
+            }
+        }
+    }
+
+    /// Ends the dump: the last of the output goes where it belongs, the memory is kept for the next.
+    fn finish(
+        mut self,
+        result: R<()>,
+        mut scratch: Box<Scratch>,
+    ) -> R<Option<Bound<'py, PyAny>>> {
+        let py = self.py;
+        let to_file = self.config.write.is_some();
+        let mut result = result.and_then(|()| {
+            if to_file || self.config.owner.is_some() {
+                // The memo may outlive the borrowed objects.
+                self.thaw()?;
+            }
+            if to_file { self.flush() } else { Ok(()) }
+        });
+        let mut output = None;
+        if result.is_ok() && !to_file {
+            let (bytes, buffer) = self.session.take_bytes(py);
+            scratch.buffer = buffer;
+            match bytes {
+                Ok(bytes) => output = Some(bytes),
+                Err(raised) => result = Err(raised),
+            }
+        }
+        // What is still borrowed is forgotten, what is counted is released; both may run user code
+        // that meets the error set above, so that is put aside.
+        let pending = result.err().map(|raised| raised.take(py));
+        let (mut rest, memo) = self.session.into_scratch(py);
+        if rest.buffer.capacity() == 0 {
+            rest.buffer = std::mem::take(&mut scratch.buffer);
+        }
+        if self.config.owner.is_none() {
+            rest.memory = memo.release(py);
+        } else {
+            drop(memo);
+        }
+        *scratch = rest;
+        scratch.put();
+        match pending {
+            Some(err) => Err(Raised::new(py, err)),
+            None => Ok(output),
+        }
+    }
+
+    /// Closes the window: user code may run, and the owner has the memo.
+    pub(super) fn thaw(&mut self) -> R<()> {
+        let result = self.session.thaw(self.py);
+        if let Some(owner) = self.config.owner {
+            owner.give_back(self.py, std::mem::take(&mut self.session.memo));
+        }
+        result
+    }
+
+    /// Opens a window.
+    fn freeze(&mut self) {
+        self.borrow_from_owner();
+        self.session.freeze();
+    }
+
+    fn borrow_from_owner(&mut self) {
+        if let Some(owner) = self.config.owner {
+            let lent = owner.lend(self.py);
+            self.session.memo = lent.memo;
+            self.session.binary = lent.binary;
+            self.session.fast = lent.fast;
+        }
+    }
+
+    /// Raises, and says where in the object it happened.
+    #[cold]
+    fn annotate(&mut self, raise: impl FnOnce(&mut Self) -> Raised) -> Raised {
+        let raised = raise(self);
+        notes::add(self.py, raised, &self.session.tasks)
+    }
+
+    /// Hands everything written so far to the file, as one bytes object.
+    ///
+    /// # Errors
+    /// MemoryError, or whatever `write` raises.
+    pub(super) fn flush(&mut self) -> R<()> {
+        self.session.flush_due = false;
+        let Some(write) = &self.config.write else {
+            return Ok(());
+        };
+        let data = bytes_out::bytes(self.py, self.session.out.pending())?;
+        self.session.out.clear();
+        attr::call1(write, &data).map(drop)
+    }
+
+    /// Pushes a task, from a thawed world.
+    ///
+    /// # Errors
+    /// RecursionError.
+    pub(super) fn push(&mut self, task: Task) -> R<()> {
+        match self.session.push(task) {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(fault.raise(self.py)),
+        }
+    }
+
+    /// Has `object` saved next, from the beginning.
+    ///
+    /// # Errors
+    /// RecursionError.
+    pub(super) fn push_save(&mut self, object: Bound<'py, PyAny>) -> R<()> {
+        self.push(Task::Save {
+            object: Slot::owned(object),
+            checked: false,
+        })
+    }
+
+    /// Writes bytes, from a thawed world.
+    ///
+    /// # Errors
+    /// MemoryError.
+    pub(super) fn emit(&mut self, bytes: &[u8]) -> R<()> {
+        match self.session.out.emit_slice(bytes) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(crate::errors::no_memory(self.py)),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The pickler: writes a stream.
+//!
+//! [`Session`] is one dump in progress: output, memo, task stack. `save.rs` writes one object: a leaf
+//! at once, anything else as a task; `containers.rs` and `reduce.rs` resume tasks. All that happens in frozen windows
+//! (`object/world.rs`). What needs user code is in `engine.rs` and `thawed.rs`. Nothing here parses arguments or
+//! knows Python classes; `py/` does.
+
+pub mod containers;
+pub mod engine;
+pub mod fault;
+pub mod global;
+pub mod memo;
+pub mod notes;
+pub mod options;
+pub mod reduce;
+pub mod save;
+pub mod scalars;
+pub mod scratch;
+pub mod session;
+pub mod task;
+pub mod thawed;
+
+/// Items in a batch (PEP 307).
+pub(crate) const BATCH: u16 = 1000;
+
+/// Tasks in progress beyond which a dump ends in RecursionError: a list in a list takes one, an instance linked
+/// through an attribute one or two.
+///
+/// Deep data is fine; this bounds what an endless chain of reduce values can take (64 bytes a
+/// task, beside the objects that the chain makes).
+pub(crate) const MAX_TASKS: usize = 10_000_000;

@@ -1,0 +1,253 @@
+//! Resuming reduce values, globals and persistent ids: everything whose parts are known and only have to
+//! be written. How they come about is in `thawed.rs` and `global.rs`.
+
+use super::fault::F;
+use super::session::{Flow, Session};
+use super::task::{Form, ItemStage, Items, Stage, Task};
+use crate::format::opcode::op;
+use crate::object::kind::{Kind, Tuple};
+use crate::object::world::Slot;
+use crate::object::{Obj, Window};
+
+/// An item of a reduce value that is there and not None.
+fn part<'w>(value: Tuple<'w>, index: usize) -> Option<Obj<'w>> {
+    value
+        .get(index)
+        .filter(|item| !matches!(item.kind(), Kind::None))
+}
+
+impl Session {
+    /// `callable args REDUCE`, `cls args NEWOBJ` or `cls args kwargs NEWOBJ_EX`; PUT; items; state, BUILD
+    /// or a state setter's call.
+    pub(super) fn resume_reduce(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        loop {
+            let Task::Reduce(task) = &mut self.tasks[top] else {
+                return Ok(Flow::Done);
+            };
+            let Some(value) = task.value.get(window).and_then(Obj::as_tuple) else {
+                return Ok(Flow::Done);
+            };
+            let object = task.object.get(window);
+            let own_args = task.args.get(window);
+            let (form, stage) = (task.form, task.stage);
+            let args = value.get(1).and_then(Obj::as_tuple);
+            // Until the object is memoised it may be met again, and its reduce value walked again,
+            // if that is kept by somebody else.
+            let shared = !value.obj().is_sole();
+            let mut next = |stage| {
+                if let Task::Reduce(task) = &mut self.tasks[top] {
+                    task.stage = stage;
+                }
+            };
+            let child = match stage {
+                Stage::Callable => {
+                    next(Stage::Args);
+                    match form {
+                        Form::Call => value.get(0),
+                        Form::NewObj | Form::NewObjEx => args.and_then(|args| args.get(0)),
+                    }
+                }
+                Stage::Args => {
+                    next(if form == Form::NewObjEx {
+                        Stage::Kwargs
+                    } else {
+                        Stage::Made
+                    });
+                    match form {
+                        Form::Call => value.get(1),
+                        Form::NewObj => own_args,
+                        Form::NewObjEx => args.and_then(|args| args.get(1)),
+                    }
+                }
+                Stage::Kwargs => {
+                    next(Stage::Made);
+                    args.and_then(|args| args.get(2))
+                }
+                Stage::Made => {
+                    next(Stage::Items);
+                    self.out.emit([match form {
+                        Form::Call => op::REDUCE,
+                        Form::NewObj => op::NEWOBJ,
+                        Form::NewObjEx => op::NEWOBJ_EX,
+                    }])?;
+                    if let Some(object) = object {
+                        if let Some(index) = self.memo.get(object) {
+                            // Its own arguments led back to it and it is complete.
+                            self.out.emit([op::POP])?;
+                            self.pop()?;
+                            return self.emit_get(index);
+                        }
+                        self.put(object, false)?;
+                    }
+                    None
+                }
+                Stage::Items | Stage::Pairs => {
+                    let pairs = stage == Stage::Pairs;
+                    next(if pairs { Stage::State } else { Stage::Pairs });
+                    if let Some(iterator) = part(value, if pairs { 4 } else { 3 }) {
+                        return self.push(Task::Items(Items {
+                            object: object.map_or(Slot::EMPTY, Slot::borrowed),
+                            iterator: Slot::borrowed(iterator),
+                            ahead: Slot::EMPTY,
+                            pair: Slot::EMPTY,
+                            done: 0,
+                            in_batch: 0,
+                            stage: ItemStage::Start,
+                            pairs,
+                        }));
+                    }
+                    None
+                }
+                Stage::State => match (part(value, 2), part(value, 5)) {
+                    (None, _) => return self.pop(),
+                    (Some(state), None) => {
+                        next(Stage::Build);
+                        Some(state)
+                    }
+                    (Some(_), Some(setter)) => {
+                        next(Stage::SetterObject);
+                        Some(setter)
+                    }
+                },
+                Stage::SetterObject => {
+                    next(Stage::SetterState);
+                    object
+                }
+                Stage::SetterState => {
+                    next(Stage::SetterCall);
+                    part(value, 2)
+                }
+                Stage::SetterCall => {
+                    // TUPLE2 at every protocol, as C has it.
+                    self.out.emit([op::TUPLE2, op::REDUCE, op::POP])?;
+                    return self.pop();
+                }
+                Stage::Build => {
+                    self.out.emit([op::BUILD])?;
+                    return self.pop();
+                }
+            };
+            if let Some(child) = child {
+                let flow = self.save(window, child, shared && stage < Stage::Made);
+                if !matches!(flow, Ok(Flow::Done)) {
+                    return flow;
+                }
+            }
+        }
+    }
+
+    /// `module name STACK_GLOBAL` PUT.
+    pub(super) fn resume_global(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        loop {
+            let Task::Global {
+                object,
+                module,
+                name,
+                stage,
+            } = &mut self.tasks[top]
+            else {
+                return Ok(Flow::Done);
+            };
+            let part = match *stage {
+                0 => module.get(window),
+                1 => name.get(window),
+                _ => {
+                    let object = object.get(window);
+                    self.pop()?;
+                    self.out.emit([op::STACK_GLOBAL])?;
+                    if let Some(object) = object {
+                        self.put(object, false)?;
+                    }
+                    return Ok(Flow::Done);
+                }
+            };
+            *stage += 1;
+            if let Some(part) = part {
+                let flow = self.save(window, part, false)?;
+                if flow != Flow::Done {
+                    return Ok(flow);
+                }
+            }
+        }
+    }
+
+    /// For each name but the first: `getattr`, below protocol 2 with a MARK; GLOBAL of the first;
+    /// for each further name `name TUPLE2 REDUCE` or `name TUPLE REDUCE`; PUT.
+    pub(super) fn resume_dotted(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        loop {
+            let Task::Dotted {
+                object,
+                parts,
+                next,
+            } = &mut self.tasks[top]
+            else {
+                return Ok(Flow::Done);
+            };
+            let Some(parts) = parts.get(window).and_then(Obj::as_tuple) else {
+                return Ok(Flow::Done);
+            };
+            // (getattr, head, name, …)
+            let names = parts.len() - 2;
+            let step = *next;
+            *next += 1;
+            let child = if step < 2 * names && step % 2 == 0 {
+                parts.get(0)
+            } else if step < 2 * names {
+                if self.protocol < 2 {
+                    self.out.emit([op::MARK])?;
+                }
+                None
+            } else if step == 2 * names {
+                if let Some(Kind::Bytes(head)) = parts.get(1).map(Obj::kind) {
+                    self.out.emit_slice(head.data())?;
+                }
+                None
+            } else {
+                let at = step - 2 * names - 1;
+                if at % 2 == 0 && at / 2 < names {
+                    parts.get(2 + at / 2)
+                } else if at / 2 < names {
+                    let tuple = if self.protocol < 2 {
+                        op::TUPLE
+                    } else {
+                        op::TUPLE2
+                    };
+                    self.out.emit([tuple, op::REDUCE])?;
+                    None
+                } else {
+                    let object = object.get(window);
+                    self.pop()?;
+                    if let Some(object) = object {
+                        self.put(object, false)?;
+                    }
+                    return Ok(Flow::Done);
+                }
+            };
+            if let Some(child) = child {
+                let flow = self.save(window, child, false)?;
+                if flow != Flow::Done {
+                    return Ok(flow);
+                }
+            }
+        }
+    }
+
+    /// `pid BINPERSID`. The hook is not asked about the pid itself, only about its parts.
+    pub(super) fn resume_persistent_id(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::PersistentId { pid, saved } = &mut self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let pid = pid.get(window);
+        if !std::mem::replace(saved, true)
+            && let Some(pid) = pid
+        {
+            let flow = self.save_checked(window, pid, false)?;
+            if flow != Flow::Done {
+                return Ok(flow);
+            }
+        }
+        self.pop()?;
+        self.out.emit([op::BINPERSID])?;
+        Ok(Flow::Done)
+    }
+}

@@ -1,0 +1,453 @@
+//! Saving one object in a frozen window: a leaf is written at once, anything else becomes a task.
+//!
+//! The order of the look-ups is C's: frame boundary, persistent id, atoms, memo, exact types, the rest.
+
+use super::fault::F;
+use super::session::{Flow, Session};
+use super::task::{Batching, Dict, Inline, List, Pair, Set, Stage, Task, Tuple};
+use crate::format::opcode::op;
+use crate::object::instance::{Attributes, attributes};
+use crate::object::kind::{self, Kind};
+use crate::object::read::Text;
+use crate::object::world::Slot;
+use crate::object::{Obj, Window, signals};
+
+impl Session {
+    /// Saves an object.
+    ///
+    /// `shared` says that a tuple or frozenset in progress around it may be met again (`memo.rs`).
+    ///
+    /// # Errors
+    /// A fault.
+    #[inline(always)]
+    pub(super) fn save<'w>(
+        &mut self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        if self.out.attention() {
+            return self.attend(window, object, shared);
+        }
+        self.save_checked(window, object, shared)
+    }
+
+    /// Saves the object that the dump is about.
+    ///
+    /// # Errors
+    /// A fault.
+    pub(super) fn save_root<'w>(&mut self, window: Window<'w>, object: Obj<'w>) -> F<Flow> {
+        self.save(window, object, false)
+    }
+
+    /// Looks at what [`Output::attention`](crate::format::frame::Output::attention) is about, then saves the object.
+    #[cold]
+    #[inline(never)]
+    fn attend<'w>(&mut self, window: Window<'w>, object: Obj<'w>, shared: bool) -> F<Flow> {
+        let full = self.out.frame_is_full();
+        if full {
+            self.out.commit_frame();
+        }
+        self.out.attended();
+        self.flush_due |= full && self.to_file;
+        if self.flush_due || signals::interrupted(window) {
+            return self.push(Task::Attend {
+                object: Slot::borrowed(object),
+                shared,
+            });
+        }
+        if self.hooked {
+            return self.push(Task::Hook {
+                object: Slot::borrowed(object),
+                shared,
+            });
+        }
+        self.save_checked(window, object, shared)
+    }
+
+    /// [`Task::Save`].
+    pub(super) fn resume_save(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::Save { object, checked } = &self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let (object, checked) = (object.get(window), *checked);
+        self.pop()?;
+        match (object, checked) {
+            (Some(object), true) => self.save_checked(window, object, false),
+            (Some(object), false) => self.save(window, object, false),
+            (None, _) => Ok(Flow::Done),
+        }
+    }
+
+    /// [`Task::Put`].
+    pub(super) fn resume_put(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::Put { object } = &self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let object = object.get(window);
+        self.pop()?;
+        if let Some(object) = object {
+            self.put(object, false)?;
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Saves an object after frames and hooks were seen to.
+    #[inline(always)]
+    pub(super) fn save_checked<'w>(
+        &mut self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        match object.kind() {
+            Kind::Str(text) => self.save_str(window, text, shared),
+            Kind::Int(int) => self.save_int(int),
+            Kind::Float(float) => self.save_float(float),
+            Kind::None => self.save_none(),
+            Kind::Bool(value) => self.save_bool(value),
+            Kind::Dict(dict) => self.save_dict(window, dict, shared),
+            Kind::List(list) => self.save_list(window, list, shared),
+            Kind::Tuple(tuple) => self.save_tuple(window, tuple, shared),
+            Kind::Bytes(bytes) => self.save_bytes(window, bytes, shared),
+            Kind::Set(set) => self.save_set(window, set, false, shared),
+            Kind::FrozenSet(set) => self.save_set(window, set, true, shared),
+            Kind::ByteArray(array) => self.save_bytearray(window, array, shared),
+            Kind::Other => self.save_other(window, object, shared),
+        }
+    }
+
+    fn save_list<'w>(
+        &mut self,
+        window: Window<'w>,
+        list: kind::List<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        if self.met(list.obj(), shared)? {
+            return Ok(Flow::Done);
+        }
+        if self.fast {
+            self.fast_enter(list.obj(), "list")?;
+        }
+        if self.binary {
+            self.emit_new([op::EMPTY_LIST])?;
+        } else {
+            self.emit_new([op::MARK, op::LIST])?;
+        }
+        let size = list.len();
+        if size == 0 {
+            if self.fast {
+                self.fast_leave(list.obj());
+            }
+            return Ok(Flow::Done);
+        }
+        self.push(Task::List(List {
+            list: Slot::borrowed(list.obj()),
+            next: 0,
+            size,
+            in_batch: 0,
+            mode: Batching::Closed,
+        }))?;
+        let top = self.tasks.len() - 1;
+        self.resume_list(window, top)
+    }
+
+    fn save_dict<'w>(
+        &mut self,
+        window: Window<'w>,
+        dict: kind::Dict<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        if self.met(dict.obj(), shared)? {
+            return Ok(Flow::Done);
+        }
+        if self.fast {
+            self.fast_enter(dict.obj(), "dict")?;
+        }
+        self.begin_dict(window, dict, Slot::EMPTY)
+    }
+
+    /// Writes the head of a dict that was just memoised, and pushes its task; `owner` is the instance whose state it
+    /// is, if it is one.
+    fn begin_dict<'w>(
+        &mut self,
+        window: Window<'w>,
+        dict: kind::Dict<'w>,
+        owner: Slot,
+    ) -> F<Flow> {
+        if self.binary {
+            self.emit_new([op::EMPTY_DICT])?;
+        } else {
+            self.emit_new([op::MARK, op::DICT])?;
+        }
+        let size = dict.len();
+        if size == 0 && owner.is_empty() {
+            if self.fast {
+                self.fast_leave(dict.obj());
+            }
+            return Ok(Flow::Done);
+        }
+        self.push(Task::Dict(Dict {
+            dict: Slot::borrowed(dict.obj()),
+            owner,
+            key: Slot::EMPTY,
+            value: Slot::EMPTY,
+            position: 0,
+            size,
+            done: 0,
+            in_batch: 0,
+            mode: Batching::Closed,
+            pair: Pair::Key,
+        }))?;
+        let top = self.tasks.len() - 1;
+        self.resume_dict(window, top)
+    }
+
+    fn save_tuple<'w>(
+        &mut self,
+        window: Window<'w>,
+        tuple: kind::Tuple<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        if tuple.is_empty() {
+            if self.protocol == 0 {
+                self.out.emit([op::MARK, op::TUPLE])?;
+            } else {
+                self.out.emit([op::EMPTY_TUPLE])?;
+            }
+            return Ok(Flow::Done);
+        }
+        let unique = self.is_unique(tuple.obj(), shared);
+        if !unique && let Some(index) = self.memo.get(tuple.obj()) {
+            return self.emit_get(index);
+        }
+        if self.protocol < 2 || tuple.len() > 3 {
+            self.out.emit([op::MARK])?;
+        }
+        self.push(Task::Tuple(Tuple {
+            tuple: Slot::borrowed(tuple.obj()),
+            next: 0,
+            shared: !unique,
+        }))?;
+        let top = self.tasks.len() - 1;
+        self.resume_tuple(window, top)
+    }
+
+    fn save_set<'w>(
+        &mut self,
+        window: Window<'w>,
+        set: kind::Set<'w>,
+        frozen: bool,
+        shared: bool,
+    ) -> F<Flow> {
+        let mut unique = self.is_unique(set.obj(), shared);
+        if self.protocol < 4 {
+            // A reduce value, which needs objects made.
+            if !unique && let Some(index) = self.memo.get(set.obj()) {
+                return self.emit_get(index);
+            }
+            return self.push(Task::Object {
+                object: Slot::borrowed(set.obj()),
+            });
+        }
+        if frozen {
+            if !unique && let Some(index) = self.memo.get(set.obj()) {
+                return self.emit_get(index);
+            }
+            self.out.emit([op::MARK])?;
+        } else {
+            if self.met(set.obj(), shared)? {
+                return Ok(Flow::Done);
+            }
+            self.emit_new([op::EMPTY_SET])?;
+            if set.is_empty() {
+                return Ok(Flow::Done);
+            }
+            // It is in the memo before its elements.
+            unique = true;
+        }
+        self.push(Task::Set(Set {
+            set: Slot::borrowed(set.obj()),
+            position: 0,
+            size: set.len(),
+            done: 0,
+            in_batch: 0,
+            open: false,
+            frozen,
+            shared: !unique,
+        }))?;
+        let top = self.tasks.len() - 1;
+        self.resume_set(window, top)
+    }
+
+    /// An object outside the exact types.
+    fn save_other<'w>(&mut self, window: Window<'w>, object: Obj<'w>, shared: bool) -> F<Flow> {
+        if !self.is_unique(object, shared)
+            && let Some(index) = self.memo.get(object)
+        {
+            return self.emit_get(index);
+        }
+        if self.protocol >= 2
+            && !self.overridden
+            && self.binary
+            && !self.fast
+            && let Some(info) = self.types.get(object.ty())
+            && info.checked_at == self.now
+            && let Some(place) = info.plain.as_ref().map(|plain| plain.place)
+        {
+            let attributes = attributes(window, object, place);
+            if are_ordinary(&attributes) {
+                let class = object.ty().obj();
+                if self.out.attention() && self.must_leave(window) {
+                    return self.leave(object, Stage::Callable);
+                }
+                if let Some(index) = self.memo.get(class) {
+                    self.emit_get(index)?;
+                    return self.finish_plain(window, object, attributes, shared);
+                }
+                self.push(Task::Plain {
+                    object: Slot::borrowed(object),
+                    place,
+                })?;
+                return self.push(Task::Object {
+                    object: Slot::borrowed(class),
+                });
+            }
+        }
+        self.push(Task::Object {
+            object: Slot::borrowed(object),
+        })
+    }
+
+    /// [`Task::Plain`]: the class is written.
+    pub(super) fn resume_plain(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::Plain { object, place } = &self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let (object, place) = (object.get(window), *place);
+        self.pop()?;
+        let Some(object) = object else {
+            return Ok(Flow::Done);
+        };
+        let attributes = attributes(window, object, place);
+        if !are_ordinary(&attributes) {
+            // User code has changed the object since.
+            return self.leave(object, Stage::Args);
+        }
+        self.finish_plain(window, object, attributes, true)
+    }
+
+    /// Writes a plain instance whose class is written: EMPTY_TUPLE, NEWOBJ, attributes, BUILD, just as its reduce
+    /// value `(copyreg.__newobj__, (cls,), state)` would be written.
+    fn finish_plain<'w>(
+        &mut self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        attributes: Attributes<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        // Each part of a reduce value looks at the frame first; this one is the argument tuple.
+        if self.out.attention() && self.must_leave(window) {
+            return self.leave(object, Stage::Args);
+        }
+        self.out.emit([op::EMPTY_TUPLE, op::NEWOBJ])?;
+        if self.met(object, shared)? {
+            // Met while its class was saved, by user code.
+            self.out.emit([op::POP])?;
+            return match self.memo.get(object) {
+                Some(index) => self.emit_get(index),
+                None => Ok(Flow::Done),
+            };
+        }
+        self.emit_put()?;
+        if matches!(attributes, Attributes::Nothing) {
+            return Ok(Flow::Done);
+        }
+        if self.out.attention() && self.must_leave(window) {
+            return self.leave(object, Stage::State);
+        }
+        match attributes {
+            Attributes::Inline(inline) => {
+                if !self.fast {
+                    self.memo.put_dict_of(object);
+                }
+                self.emit_new([op::EMPTY_DICT])?;
+                self.push(Task::Inline(Inline {
+                    object: Slot::borrowed(object),
+                    key: Slot::EMPTY,
+                    value: Slot::EMPTY,
+                    next: 0,
+                    size: inline.len(),
+                    pair: Pair::Key,
+                }))?;
+                let top = self.tasks.len() - 1;
+                self.resume_inline(window, top)
+            }
+            Attributes::Dict(dict) => match dict.kind() {
+                Kind::Dict(dict) => {
+                    if self.met(dict.obj(), false)? {
+                        self.out.emit([op::BUILD])?;
+                        return Ok(Flow::Done);
+                    }
+                    self.begin_dict(window, dict, Slot::borrowed(object))
+                }
+                _ => self.leave(object, Stage::State),
+            },
+            Attributes::Nothing | Attributes::Unreadable => Ok(Flow::Done),
+        }
+    }
+
+    /// Looks at what attention is about in the middle of an object; true if user code has to run.
+    #[cold]
+    fn must_leave(&mut self, window: Window<'_>) -> bool {
+        let full = self.out.frame_is_full();
+        if full {
+            self.out.commit_frame();
+        }
+        self.out.attended();
+        self.flush_due |= full && self.to_file;
+        self.flush_due || signals::interrupted(window)
+    }
+
+    /// Goes on with a plain instance as with any reduce value, from `stage` on.
+    #[cold]
+    fn leave(&mut self, object: Obj<'_>, stage: Stage) -> F<Flow> {
+        self.push(Task::Leave {
+            object: Slot::borrowed(object),
+            stage,
+        })
+    }
+}
+
+/// Whether none of the attributes can stand for a method of the reduce protocol, which an instance may
+/// override too, and all names are exact strings.
+#[inline]
+pub(super) fn are_ordinary(attributes: &Attributes<'_>) -> bool {
+    match attributes {
+        Attributes::Nothing => true,
+        Attributes::Inline(inline) => {
+            (0..inline.len()).all(|i| inline.get(i).is_some_and(|(key, _)| is_ordinary(key)))
+        }
+        Attributes::Dict(dict) => match dict.kind() {
+            Kind::Dict(dict) => {
+                let mut position = 0;
+                std::iter::from_fn(|| dict.next(&mut position)).all(|(key, _)| is_ordinary(key))
+            }
+            _ => false,
+        },
+        Attributes::Unreadable => false,
+    }
+}
+
+#[inline(always)]
+fn is_ordinary(key: Obj<'_>) -> bool {
+    match key.kind() {
+        Kind::Str(name) => match name.text() {
+            Text::Utf8(name) => !name.starts_with(b"__"),
+            // All the names that matter are ASCII.
+            Text::Latin1(_) | Text::Ucs2(_) | Text::Ucs4(_) => true,
+            Text::Legacy => false,
+        },
+        _ => false,
+    }
+}

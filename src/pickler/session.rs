@@ -1,0 +1,299 @@
+//! One dump in progress: output, memo, task stack, and the loop that resumes tasks in a frozen window.
+//!
+//! Nothing here runs user code: `engine.rs` owns a session and does.
+
+use hashbrown::HashTable;
+use pyo3::prelude::*;
+
+use super::fault::{F, Fault};
+use super::memo::Memo;
+use super::task::{Batching, Dict, Task};
+use super::{MAX_TASKS, scratch::Scratch};
+use crate::format::frame::Output;
+use crate::format::opcode::op;
+use crate::object::bytes_out::BytesOut;
+use crate::object::types::TypeCache;
+use crate::object::world::{Graveyard, Slot};
+use crate::object::{Obj, R, Window, instance};
+
+/// What saving an object came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// It is written.
+    Done,
+    /// A task was pushed, which comes first.
+    Pushed,
+}
+
+/// See the module.
+pub struct Session {
+    pub(super) out: Output<BytesOut>,
+    pub(super) memo: Memo,
+    pub(super) tasks: Vec<Task>,
+    /// Tasks below this index have not been touched since the last thaw.
+    untouched: usize,
+    pub(super) graveyard: Graveyard,
+    pub(super) types: TypeCache,
+    /// The number of the window: what was asked in an earlier one may have changed.
+    pub(super) now: u64,
+    pub(super) protocol: u8,
+    /// Binary forms (a user may switch them off: `Pickler.bin`).
+    pub(super) binary: bool,
+    /// Memoise nothing (`Pickler.fast`).
+    pub(super) fast: bool,
+    /// Objects with one reference need no table entry.
+    pub(super) trust_counts: bool,
+    /// Output goes to a file: a full frame is handed on before the next object.
+    pub(super) to_file: bool,
+    /// A frame was closed that has to be handed to the file before anything else happens.
+    pub(super) flush_due: bool,
+    /// `persistent_id` is asked about every object.
+    pub(super) hooked: bool,
+    /// Objects outside the exact types are offered to `reducer_override`, or looked up in a private
+    /// dispatch table: none is written directly.
+    pub(super) overridden: bool,
+    fast_nesting: usize,
+    fast_seen: HashTable<usize>,
+}
+
+/// Nested containers after which fast mode starts to look for cycles.
+const FAST_NESTING_LIMIT: usize = 50;
+
+impl Session {
+    /// A session in used memory, that writes to a bytes object, or to a file in parts.
+    pub fn new(scratch: Scratch, to_file: bool) -> Self {
+        let Scratch {
+            buffer,
+            memory,
+            tasks,
+            types,
+            now,
+        } = scratch;
+        Session {
+            out: Output::new(BytesOut::new(buffer, !to_file)),
+            memo: Memo::reuse(memory),
+            tasks,
+            untouched: 0,
+            graveyard: Graveyard::default(),
+            types,
+            now: now + 1,
+            protocol: 0,
+            binary: true,
+            fast: false,
+            trust_counts: cfg!(not(Py_GIL_DISABLED)),
+            to_file,
+            flush_due: false,
+            hooked: false,
+            overridden: false,
+            fast_nesting: 0,
+            fast_seen: HashTable::new(),
+        }
+    }
+
+    /// Writes the header, and opens the framing if the protocol has frames.
+    ///
+    /// # Errors
+    /// [`Fault::NoMemory`].
+    pub fn begin(&mut self) -> F<()> {
+        if self.protocol >= 2 {
+            self.out.emit([op::PROTO, self.protocol])?;
+        }
+        if self.protocol >= 4 {
+            self.out.start_framing();
+        }
+        if self.hooked {
+            self.out.always_attend();
+        }
+        Ok(())
+    }
+
+    /// Writes STOP and closes the last frame.
+    ///
+    /// # Errors
+    /// [`Fault::NoMemory`].
+    pub fn end(&mut self) -> F<()> {
+        self.out.emit([op::STOP])?;
+        self.out.commit_frame();
+        Ok(())
+    }
+
+    /// Pushes a task.
+    ///
+    /// # Errors
+    /// [`Fault::TooDeep`].
+    #[inline(always)]
+    pub(super) fn push(&mut self, task: Task) -> F<Flow> {
+        if self.tasks.len() >= MAX_TASKS {
+            return Err(Fault::TooDeep);
+        }
+        self.tasks.push(task);
+        Ok(Flow::Pushed)
+    }
+
+    /// Ends the task on top.
+    #[inline]
+    pub(super) fn pop(&mut self) -> F<Flow> {
+        if let Some(mut task) = self.tasks.pop() {
+            task.bury(&mut self.graveyard);
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Resumes tasks until none is left (`Done`) or the one on top runs user code (`Pushed`).
+    ///
+    /// # Errors
+    /// The fault that stopped it; the tasks in progress stay on the stack.
+    pub fn advance(&mut self, window: Window<'_>) -> F<Flow> {
+        while let Some(top) = self.tasks.len().checked_sub(1) {
+            self.untouched = self.untouched.min(top);
+            match &self.tasks[top] {
+                Task::List(_) => self.resume_list(window, top)?,
+                Task::Dict(_) => self.resume_dict(window, top)?,
+                Task::Tuple(_) => self.resume_tuple(window, top)?,
+                Task::Plain { .. } => self.resume_plain(window, top)?,
+                Task::Inline(_) => self.resume_inline(window, top)?,
+                Task::Set(_) => self.resume_set(window, top)?,
+                Task::Reduce(_) => self.resume_reduce(window, top)?,
+                Task::Global { .. } => self.resume_global(window, top)?,
+                Task::Dotted { .. } => self.resume_dotted(window, top)?,
+                Task::PersistentId { .. } => self.resume_persistent_id(window, top)?,
+                Task::Save { .. } => self.resume_save(window, top)?,
+                Task::Put { .. } => self.resume_put(window, top)?,
+                task if task.is_thawed() => return Ok(Flow::Pushed),
+                _ => Flow::Done,
+            };
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Closes a window: everything that is borrowed becomes counted, and nothing exists in the log
+    /// only. Python may run afterwards.
+    ///
+    /// # Errors
+    /// MemoryError; the world is thawed all the same.
+    pub fn thaw(&mut self, py: Python<'_>) -> R<()> {
+        let start = self.untouched.min(self.tasks.len());
+        for task in &mut self.tasks[start..] {
+            task.each_slot(Slot::keep);
+        }
+        self.untouched = self.tasks.len();
+        let mut result = self.memo.thaw(py);
+        for i in start..self.tasks.len() {
+            if let Task::Inline(_) = self.tasks[i] {
+                result = result.and(self.materialise(py, i));
+            }
+        }
+        self.graveyard.release(py);
+        result
+    }
+
+    /// Turns inline values in progress into the dict that user code may now see.
+    fn materialise(&mut self, py: Python<'_>, i: usize) -> R<()> {
+        let Task::Inline(inline) = &mut self.tasks[i] else {
+            return Ok(());
+        };
+        let Some(object) = inline.object.to_bound(py) else {
+            return Ok(());
+        };
+        let dict = instance::make_dict(&object)?;
+        let take = |slot: &mut Slot| std::mem::replace(slot, Slot::EMPTY);
+        self.tasks[i] = Task::Dict(Dict {
+            dict: Slot::owned(dict),
+            owner: take(&mut inline.object),
+            key: take(&mut inline.key),
+            value: take(&mut inline.value),
+            // Positions in a dict of inline values are indexes.
+            position: inline.next as isize,
+            size: inline.size,
+            done: inline.next,
+            in_batch: inline.next as u16,
+            mode: if inline.size == 1 {
+                Batching::Single
+            } else {
+                Batching::Marked
+            },
+            pair: inline.pair,
+        });
+        Ok(())
+    }
+
+    /// Opens a window: the memo knows every object again.
+    pub fn freeze(&mut self) {
+        self.memo.freeze();
+        self.now += 1;
+    }
+
+    /// The finished stream as a bytes object, and the scratch memory.
+    pub fn take_bytes<'py>(&mut self, py: Python<'py>) -> (R<Bound<'py, PyAny>>, Vec<u8>) {
+        let unused = Output::new(BytesOut::new(Vec::new(), false));
+        let (backing, len) = std::mem::replace(&mut self.out, unused).into_parts();
+        backing.finish(py, len)
+    }
+
+    /// Gives the memory back for the next call; in a thawed world.
+    pub fn into_scratch(self, py: Python<'_>) -> (Scratch, Memo) {
+        let Session {
+            out,
+            memo,
+            mut tasks,
+            mut graveyard,
+            types,
+            now,
+            ..
+        } = self;
+        for task in &mut tasks {
+            task.bury(&mut graveyard);
+        }
+        tasks.clear();
+        graveyard.release(py);
+        let (backing, _) = out.abandon();
+        let scratch = Scratch {
+            buffer: backing.into_scratch(),
+            memory: Default::default(),
+            tasks,
+            types,
+            now,
+        };
+        (scratch, memo)
+    }
+
+    /// Whether `object` cannot be met again in this window: see `memo.rs`.
+    #[inline(always)]
+    pub(super) fn is_unique(&self, object: Obj<'_>, shared: bool) -> bool {
+        !shared && self.trust_counts && object.is_sole()
+    }
+
+    /// Fast mode: notes that a list or dict is entered.
+    ///
+    /// # Errors
+    /// [`Fault::FastCycle`].
+    pub(super) fn fast_enter(&mut self, object: Obj<'_>, kind: &'static str) -> F<()> {
+        self.fast_nesting += 1;
+        if self.fast_nesting < FAST_NESTING_LIMIT {
+            return Ok(());
+        }
+        let address = object.held().address();
+        let hash = |address: &usize| (*address as u64 >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        if self
+            .fast_seen
+            .find(hash(&address), |seen| *seen == address)
+            .is_some()
+        {
+            return Err(Fault::FastCycle { address, kind });
+        }
+        self.fast_seen.insert_unique(hash(&address), address, hash);
+        Ok(())
+    }
+
+    /// Fast mode: notes that it is left.
+    pub(super) fn fast_leave(&mut self, object: Obj<'_>) {
+        if self.fast_nesting >= FAST_NESTING_LIMIT {
+            let address = object.held().address();
+            let hash = (address as u64 >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            if let Ok(entry) = self.fast_seen.find_entry(hash, |seen| *seen == address) {
+                entry.remove();
+            }
+        }
+        self.fast_nesting = self.fast_nesting.saturating_sub(1);
+    }
+}

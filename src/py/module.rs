@@ -1,0 +1,35 @@
+//! The module `oxipickle._pickle`: the ten names that `pickle.py` imports, and nothing else.
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+
+use super::functions;
+use super::pickler::Pickler;
+use super::unpickler::Unpickler;
+use crate::object::buffer::PickleBuffer;
+use crate::object::{instance, interpreter};
+use crate::state::State;
+
+/// Optimized implementation of the pickle module.
+// The frozen windows of the pickler rest on the GIL: a free-threaded interpreter switches it on.
+#[pymodule(gil_used = true)]
+#[pyo3(name = "_pickle")]
+fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    if !interpreter::is_first(py) {
+        return Err(PyImportError::new_err(
+            "oxipickle does not support subinterpreters",
+        ));
+    }
+    instance::self_test(py)?;
+    let state = State::load(py)?;
+    module.add("PickleError", &state.pickle_error)?;
+    module.add("PicklingError", &state.pickling_error)?;
+    module.add("UnpicklingError", &state.unpickling_error)?;
+    module.add_class::<Pickler>()?;
+    module.add_class::<Unpickler>()?;
+    module.add_class::<PickleBuffer>()?;
+    functions::register(module)?;
+    // PyO3 lists the names; `_pickle` has no `__all__`.
+    module.delattr("__all__")
+}

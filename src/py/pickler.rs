@@ -1,0 +1,515 @@
+//! The class `Pickler`: attributes, memo access, `dump`, garbage collection.
+//!
+//! The class is frozen for PyO3, so that hooks may use it while it runs; its state is in a [`Shared`], which user code never
+//! sees inside of. While it runs, the memo is lent to the engine between two calls into user code.
+
+use pyo3::exceptions::{PyAttributeError, PyRuntimeWarning};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::args::{PICKLER, PICKLER_DUMP, truth};
+use super::pickler_memo::PicklerMemoProxy;
+use crate::compat::QUIRKS;
+use crate::errors;
+use crate::object::cell::{RunToken, Shared};
+use crate::object::names::tp_name;
+use crate::object::{R, attr, convert, number};
+use crate::pickler::engine::{Config, Engine, Lent, Owner};
+use crate::pickler::memo::Memo;
+use crate::pickler::options;
+use crate::state::State;
+
+/// What a Pickler remembers between two dumps.
+#[derive(Default)]
+pub struct Settings {
+    pub(super) memo: Memo,
+    /// None before `__init__` has succeeded.
+    write: Option<Py<PyAny>>,
+    protocol: u8,
+    fix_imports: bool,
+    binary: i32,
+    fast: i32,
+    buffer_callback: Option<Py<PyAny>>,
+    dispatch_table: Option<Py<PyAny>>,
+    /// `persistent_id` of this object: set by the user, or before 3.13 found by `__init__`.
+    persistent_id: Option<Py<PyAny>>,
+    /// Before 3.13: `persistent_id` is a method of this very object and is kept as a function, which
+    /// makes no cycle.
+    persistent_id_of_self: bool,
+}
+
+/// Pickler(file, protocol=None, fix_imports=True, buffer_callback=None)
+/// --
+///
+/// Writes pickles to a binary file.
+///
+/// file: any object with a write(bytes) method. protocol: 0 to 5, negative for the highest; the default is 4, and 5 from Python
+/// 3.14 on. fix_imports: below protocol 3, map names to those of Python 2. buffer_callback: called with each
+/// pickle.PickleBuffer (PEP 574); if it returns a false value the buffer stays out of the stream.
+///
+/// Raises TypeError if file has no write, ValueError for an unknown protocol or a
+/// buffer_callback below protocol 5.
+#[pyclass(
+    subclass,
+    frozen,
+    immutable_type,
+    name = "Pickler",
+    module = "_pickle"
+)]
+#[derive(Default)]
+pub struct Pickler {
+    pub(super) settings: Shared<Settings>,
+    running: RunToken,
+}
+
+impl Pickler {
+    /// `__init__`: resets everything.
+    fn initialise(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> R<()> {
+        let py = slf.py();
+        let [file, protocol, fix_imports, buffer_callback] = PICKLER.slots(args, kwargs)?;
+        let fix_imports = truth(fix_imports.as_ref(), true)?;
+        let this = slf.get();
+        let Some(_running) = this.running.acquire() else {
+            return Err(in_use(py));
+        };
+        // Attributes set before the first `__init__` stay.
+        let old = this.settings.with(py, |settings| {
+            settings
+                .write
+                .is_some()
+                .then(|| std::mem::take(settings))
+        });
+        drop(old);
+        let protocol = options::protocol(protocol.as_ref())?;
+        let Some(file) = file else {
+            return Err(errors::type_error(py, "a file is required"));
+        };
+        let names = &State::get(py).names;
+        let Some(write) = attr::get_optional(&file, names.write.bind(py))? else {
+            return Err(errors::type_error(py, "file must have a 'write' attribute"));
+        };
+        let buffer_callback = options::buffer_callback(buffer_callback.as_ref(), protocol)?;
+        let (write, buffer_callback) = (write.unbind(), buffer_callback.map(Bound::unbind));
+        let old = this.settings.with(py, |settings| {
+            settings.protocol = protocol;
+            settings.fix_imports = fix_imports;
+            settings.binary = i32::from(protocol > 0);
+            settings.fast = 0;
+            let old = settings.buffer_callback.take();
+            settings.buffer_callback = buffer_callback;
+            (settings.write.replace(write), old)
+        });
+        drop(old);
+        if !QUIRKS.persistent_hooks_are_methods {
+            Self::find_persistent_id(slf)?;
+        }
+        let table = attr::get_optional(slf.as_any(), names.dispatch_table.bind(py))?;
+        let table = table.map(Bound::unbind);
+        let old = this.settings.with(py, |settings| {
+            std::mem::replace(&mut settings.dispatch_table, table)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    /// Before 3.13: looks `persistent_id` up once.
+    fn find_persistent_id(slf: &Bound<'_, Self>) -> R<()> {
+        let py = slf.py();
+        let name = State::get(py).names.persistent_id.bind(py);
+        let hook = attr::get_optional(slf.as_any(), name)?;
+        let (hook, of_self) = match hook {
+            Some(hook) => match attr::function_of_method(&hook, slf.as_any()) {
+                Some(function) => (Some(function), true),
+                None => (Some(hook), false),
+            },
+            None => (None, false),
+        };
+        let hook = hook.map(Bound::unbind);
+        let old = slf.get().settings.with(py, |settings| {
+            settings.persistent_id_of_self = of_self;
+            std::mem::replace(&mut settings.persistent_id, hook)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    /// `persistent_id` as a dump that starts now uses it; None if it is the default.
+    fn hook<'py>(slf: &Bound<'py, Self>) -> R<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        if !QUIRKS.persistent_hooks_are_methods {
+            return Ok(Self::stored_hook(slf));
+        }
+        let name = State::get(py).names.persistent_id.bind(py);
+        let Some(hook) = attr::get_optional(slf.as_any(), name)? else {
+            return Ok(None);
+        };
+        Ok((!attr::is_method_of_class(&hook, slf.as_any(), py.get_type::<Self>(), name)).then_some(hook))
+    }
+
+    /// The stored `persistent_id`, bound to the object if it was one of its methods.
+    fn stored_hook<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let settings = &slf.get().settings;
+        let hook = settings.pick(py, |settings| settings.persistent_id.as_ref())?;
+        if settings.with(py, |settings| settings.persistent_id_of_self) {
+            attr::bind_method(&hook, slf.as_any())
+        } else {
+            Some(hook)
+        }
+    }
+
+    fn dump_object(slf: &Bound<'_, Self>, object: &Bound<'_, PyAny>) -> R<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(_running) = this.running.acquire() else {
+            return Err(in_use(py));
+        };
+        let settings = &this.settings;
+        let Some(write) = settings.pick(py, |settings| settings.write.as_ref()) else {
+            let class = tp_name(&slf.get_type());
+            return Err(errors::pickling(
+                py,
+                &format!("Pickler.__init__() was not called by {class}.__init__()"),
+            ));
+        };
+        let persistent_id = Self::hook(slf)?;
+        let reducer_override = if slf.get_type().is(py.get_type::<Self>()) {
+            None
+        } else {
+            let name = State::get(py).names.reducer_override.bind(py);
+            attr::get_optional(slf.as_any(), name)?
+        };
+        let (protocol, fix_imports) =
+            settings.with(py, |settings| (settings.protocol, settings.fix_imports));
+        let config = Config {
+            protocol,
+            fix_imports,
+            write: Some(write),
+            buffer_callback: settings.pick(py, |settings| settings.buffer_callback.as_ref()),
+            persistent_id,
+            reducer_override,
+            owner: Some(&BorrowedPickler(slf)),
+        };
+        Engine::dump(py, config, object).map(drop)
+    }
+}
+
+/// The engine's view of a Pickler object.
+struct BorrowedPickler<'a, 'py>(&'a Bound<'py, Pickler>);
+
+impl Owner for BorrowedPickler<'_, '_> {
+    fn lend(&self, py: Python<'_>) -> Lent {
+        self.0.get().settings.with(py, |settings| Lent {
+            memo: std::mem::take(&mut settings.memo),
+            binary: settings.binary != 0,
+            fast: settings.fast != 0,
+        })
+    }
+
+    fn give_back(&self, py: Python<'_>, memo: Memo) {
+        let old = self
+            .0
+            .get()
+            .settings
+            .with(py, |settings| std::mem::replace(&mut settings.memo, memo));
+        drop(old);
+    }
+
+    fn dispatch_table<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let settings = &self.0.get().settings;
+        settings.pick(py, |settings| settings.dispatch_table.as_ref())
+    }
+
+    fn persistent_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if QUIRKS.persistent_hooks_are_methods {
+            return None;
+        }
+        Pickler::stored_hook(self.0).map(|hook| hook.unbind().into_bound(py))
+    }
+}
+
+#[cold]
+fn in_use(py: Python<'_>) -> crate::object::Raised {
+    errors::runtime_error(py, "Pickler object is already used")
+}
+
+/// A value for an attribute that C keeps as an `int`.
+fn to_c_int(value: &Bound<'_, PyAny>) -> R<i32> {
+    let number = number::to_c_long(value)?;
+    match i32::try_from(number) {
+        Ok(number) => Ok(number),
+        Err(_) => {
+            let py = value.py();
+            let category = py.get_type::<PyRuntimeWarning>();
+            PyErr::warn(py, &category, c"Truncation of value to int", 1)?;
+            // As C's member does.
+            Ok(number as i32)
+        }
+    }
+}
+
+fn cannot_delete() -> PyErr {
+    pyo3::exceptions::PyTypeError::new_err("can't delete numeric/char attribute")
+}
+
+#[pymethods]
+impl Pickler {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(file, protocol=None, fix_imports=True, buffer_callback=None)"
+    )]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Pickler::default()
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        Self::initialise(slf, args, kwargs).map_err(|raised| raised.take(slf.py()))
+    }
+
+    /// Write the pickled representation of an object to the file.
+    ///
+    /// Raises PicklingError if the object cannot be pickled, RuntimeError if this Pickler is
+    /// already at work, and whatever reducers, hooks and the file's write raise.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, obj, /)")]
+    fn dump(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let result = PICKLER_DUMP
+            .slots(args, kwargs)
+            .and_then(|[object]| Self::dump_object(slf, &object));
+        result.map_err(|raised| raised.take(slf.py()))
+    }
+
+    /// Forget which objects were pickled before.
+    #[pyo3(text_signature = "($self, /)")]
+    pub(super) fn clear_memo(&self, py: Python<'_>) {
+        let old = self
+            .settings
+            .with(py, |settings| std::mem::take(&mut settings.memo));
+        drop(old);
+    }
+
+    /// Persistent id of an object (None: it is pickled as usual). To be overridden.
+    #[cfg(Py_3_13)]
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, obj, /)")]
+    fn persistent_id(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let parsed = super::args::PERSISTENT_ID.slots(args, kwargs);
+        parsed.map(drop).map_err(|raised| raised.take(args.py()))
+    }
+
+    #[cfg(not(Py_3_13))]
+    #[getter]
+    fn get_persistent_id<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::stored_hook(slf).ok_or_else(|| PyAttributeError::new_err("persistent_id"))
+    }
+
+    #[cfg(not(Py_3_13))]
+    #[setter]
+    fn set_persistent_id(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !hook.is_callable() {
+            return Err(pyo3::exceptions::PyTypeError::new_err(
+                "persistent_id must be a callable taking one argument",
+            ));
+        }
+        let new = hook.clone().unbind();
+        let old = self.settings.with(hook.py(), |settings| {
+            settings.persistent_id_of_self = false;
+            settings.persistent_id.replace(new)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    #[cfg(not(Py_3_13))]
+    #[deleter]
+    fn del_persistent_id(&self) -> PyResult<()> {
+        Err(pyo3::exceptions::PyTypeError::new_err(
+            "attribute deletion is not supported",
+        ))
+    }
+
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if QUIRKS.persistent_hooks_are_methods
+            && convert::str_eq(name, State::get(py).names.persistent_id.bind(py))
+            && let Some(hook) = Self::stored_hook(slf)
+        {
+            return Ok(hook);
+        }
+        attr::generic_get(slf.as_any(), name).map_err(|raised| raised.take(py))
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::set_attribute(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        Self::set_attribute(slf, name, None)
+    }
+
+    #[getter]
+    fn get_bin(&self, py: Python<'_>) -> i32 {
+        self.settings.with(py, |settings| settings.binary)
+    }
+
+    #[setter]
+    fn set_bin(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let value = to_c_int(value).map_err(|raised| raised.take(py))?;
+        self.settings.with(py, |settings| settings.binary = value);
+        Ok(())
+    }
+
+    #[deleter]
+    fn del_bin(&self) -> PyResult<()> {
+        Err(cannot_delete())
+    }
+
+    #[getter]
+    fn get_fast(&self, py: Python<'_>) -> i32 {
+        self.settings.with(py, |settings| settings.fast)
+    }
+
+    #[setter]
+    fn set_fast(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let value = to_c_int(value).map_err(|raised| raised.take(py))?;
+        self.settings.with(py, |settings| settings.fast = value);
+        Ok(())
+    }
+
+    #[deleter]
+    fn del_fast(&self) -> PyResult<()> {
+        Err(cannot_delete())
+    }
+
+    #[getter]
+    fn get_dispatch_table<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let table = BorrowedPickler(slf).dispatch_table(slf.py());
+        table.ok_or_else(|| {
+            PyAttributeError::new_err(format!(
+                "'{}' object has no attribute 'dispatch_table'",
+                tp_name(&slf.get_type())
+            ))
+        })
+    }
+
+    #[setter]
+    fn set_dispatch_table(&self, value: &Bound<'_, PyAny>) {
+        let new = value.clone().unbind();
+        let old = self
+            .settings
+            .with(value.py(), |settings| settings.dispatch_table.replace(new));
+        drop(old);
+    }
+
+    #[deleter]
+    fn del_dispatch_table(&self, py: Python<'_>) -> PyResult<()> {
+        let old = self
+            .settings
+            .with(py, |settings| settings.dispatch_table.take());
+        match old {
+            Some(_) => Ok(()),
+            None => Err(PyAttributeError::new_err("dispatch_table")),
+        }
+    }
+
+    #[getter]
+    fn get_memo(slf: &Bound<'_, Self>) -> PyResult<Py<PicklerMemoProxy>> {
+        PicklerMemoProxy::of(slf)
+    }
+
+    #[setter]
+    fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let memo = super::pickler_memo::from_object(value).map_err(|raised| raised.take(py))?;
+        let old = self
+            .settings
+            .with(py, |settings| std::mem::replace(&mut settings.memo, memo));
+        drop(old);
+        Ok(())
+    }
+
+    #[deleter]
+    fn del_memo(&self) -> PyResult<()> {
+        Err(pyo3::exceptions::PyTypeError::new_err(
+            "attribute deletion is not supported",
+        ))
+    }
+
+    /// Size of this object in memory, in bytes, with its memo.
+    #[pyo3(text_signature = "($self, /)")]
+    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+        let own = slf
+            .get()
+            .settings
+            .with(slf.py(), |settings| settings.memo.allocated());
+        attr::basic_size(slf.as_any()) + own
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.settings.visit(|settings| {
+            let held = [
+                &settings.write,
+                &settings.buffer_callback,
+                &settings.dispatch_table,
+                &settings.persistent_id,
+            ];
+            for object in held.into_iter().flatten() {
+                visit.call(object)?;
+            }
+            settings.memo.visit(|object| visit.call(object))
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let old = self.settings.with(py, std::mem::take);
+        drop(old);
+    }
+}
+
+impl Pickler {
+    /// Sets or deletes an attribute; `persistent_id` is kept in the object itself (gh-126489).
+    fn set_attribute(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if QUIRKS.persistent_hooks_are_methods
+            && convert::str_eq(name, State::get(py).names.persistent_id.bind(py))
+        {
+            let new = value.map(|value| value.clone().unbind());
+            let old = slf.get().settings.with(py, |settings| {
+                std::mem::replace(&mut settings.persistent_id, new)
+            });
+            drop(old);
+            return Ok(());
+        }
+        attr::generic_set(slf.as_any(), name, value).map_err(|raised| raised.take(py))
+    }
+}
