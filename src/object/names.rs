@@ -2,8 +2,11 @@
 
 use std::ffi::CStr;
 
+use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+
+use super::{R, owned};
 
 /// The `tp_name` of a type: what C's messages print with `%s`.
 ///
@@ -17,13 +20,20 @@ pub fn tp_name(ty: &Bound<'_, PyType>) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// The first 50 bytes of the `tp_name` of a type, as C's `%.50s` has them.
+/// The first 50 bytes of the `tp_name` of a type, cut as the interpreter's `%.50s` cuts them.
+///
+/// Raises MemoryError.
 #[cold]
-pub fn short_tp_name(ty: &Bound<'_, PyType>) -> String {
-    // SAFETY: as in `tp_name`.
-    let name = unsafe { CStr::from_ptr((*ty.as_type_ptr()).tp_name) };
-    let bytes = name.to_bytes();
-    String::from_utf8_lossy(&bytes[..bytes.len().min(50)]).into_owned()
+pub fn short_tp_name(ty: &Bound<'_, PyType>) -> R<String> {
+    // SAFETY: as in `tp_name`; the format takes one C string, and a new reference or NULL comes back.
+    let name = unsafe {
+        let name = (*ty.as_type_ptr()).tp_name;
+        owned(
+            ty.py(),
+            pyffi::PyUnicode_FromFormat(c"%.50s".as_ptr(), name),
+        )?
+    };
+    Ok(name.to_string())
 }
 
 /// The name of a type as `%T` prints it: with the module, unless that is `builtins` or `__main__`.
@@ -31,7 +41,7 @@ pub fn short_tp_name(ty: &Bound<'_, PyType>) -> String {
 /// # Errors
 /// What looking the parts up raises.
 #[cold]
-pub fn full_name(ty: &Bound<'_, PyType>) -> super::R<String> {
+pub fn full_name(ty: &Bound<'_, PyType>) -> R<String> {
     let name = ty.fully_qualified_name()?.to_string();
     Ok(name.strip_prefix("__main__.").unwrap_or(&name).to_owned())
 }

@@ -295,7 +295,7 @@ impl<const N: usize> Signature<N> {
             let class = if value.is_none() {
                 "None".to_owned()
             } else {
-                short_tp_name(&value.get_type())
+                short_tp_name(&value.get_type())?
             };
             return Err(type_error(
                 py,
