@@ -5,6 +5,7 @@
 //! hold no logic.
 
 pub mod arg_messages;
+pub mod load_messages;
 pub mod messages;
 
 /// The facts of one version.
@@ -42,6 +43,8 @@ pub struct Quirks {
     pub empty_batches_looked_up: bool,
     /// `Unpickler.memo.clear()` resets the index of MEMOIZE (3.14.10).
     pub memo_clear_resets_index: bool,
+    /// Entries of `Unpickler.memo` at an index that is far off are neither shown nor counted (3.15).
+    pub sparse_memo_hidden: bool,
     /// find_class words its errors as getattr does (3.14).
     pub find_class_plain_errors: bool,
     /// The memo proxies can be made by calling their type (3.12).
@@ -65,6 +68,7 @@ pub const QUIRKS: Quirks = Quirks {
     binstring_negative: cfg!(Py_3_13),
     empty_batches_looked_up: cfg!(Py_3_15),
     memo_clear_resets_index: cfg!(Py_3_14),
+    sparse_memo_hidden: cfg!(Py_3_15),
     find_class_plain_errors: cfg!(Py_3_14),
     proxies_callable: cfg!(Py_3_12),
 };

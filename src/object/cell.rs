@@ -53,20 +53,29 @@ impl<T> Shared<T> {
     }
 
     /// A counted reference to an object in the value.
+    #[inline(always)]
     pub fn pick<'py>(
         &self,
         py: Python<'py>,
         f: impl FnOnce(&T) -> Option<&Py<PyAny>> + Send,
     ) -> Option<Bound<'py, PyAny>> {
-        let picked = self.with(py, |value| {
-            f(value).map(|object| {
-                // SAFETY: the value holds the object, and this thread is attached.
-                unsafe { pyo3::ffi::Py_INCREF(object.as_ptr()) };
-                object.as_ptr().expose_provenance()
-            })
-        })?;
-        // SAFETY: counted above, and never NULL.
-        Some(unsafe { Bound::from_owned_ptr(py, std::ptr::with_exposed_provenance_mut(picked)) })
+        let _guard = cfg!(any(debug_assertions, Py_GIL_DISABLED)).then(|| self.enter());
+        // SAFETY: as in `with`; counting a reference runs no Python code.
+        f(unsafe { &*self.value.get() }).map(|object| object.bind(py).clone())
+    }
+
+    /// Counted references to objects in the value, each with something that says where it was.
+    pub fn collect<A>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&T) -> Vec<(A, &Py<PyAny>)> + Send,
+    ) -> Vec<(A, Py<PyAny>)> {
+        let _guard = cfg!(any(debug_assertions, Py_GIL_DISABLED)).then(|| self.enter());
+        // SAFETY: as in `with`; counting references runs no Python code.
+        f(unsafe { &*self.value.get() })
+            .into_iter()
+            .map(|(place, object)| (place, object.clone_ref(py)))
+            .collect()
     }
 
     /// A counted reference to the object at an address in the value.
@@ -93,6 +102,11 @@ impl<T> Shared<T> {
     /// The value, when nobody else can reach it.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
+    }
+
+    /// The value itself.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
     }
 
     fn enter(&self) -> Inside<'_> {

@@ -16,16 +16,21 @@
 #![allow(unsafe_code)]
 
 pub mod attr;
+pub mod audit;
 pub mod buffer;
+pub mod build;
 pub mod bytes_out;
 pub mod cell;
 pub mod convert;
+pub mod cursor;
 pub mod ffi;
+pub mod filling;
 pub mod instance;
 pub mod interpreter;
 pub mod kept;
 pub mod kind;
 pub mod make;
+pub mod methods;
 pub mod modules;
 pub mod names;
 pub mod number;

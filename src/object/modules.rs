@@ -92,6 +92,24 @@ pub fn attribute<'py>(
     attr::get(module, name)
 }
 
+/// `getattr(object, name)` for a name that may be no str.
+///
+/// # Errors
+/// TypeError if it is none; whatever `getattr` raises.
+#[cold]
+pub fn attribute_any<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+) -> R<Bound<'py, PyAny>> {
+    // SAFETY: two live objects, checked by the call; a new reference or NULL with an exception.
+    unsafe {
+        owned(
+            object.py(),
+            pyffi::PyObject_GetAttr(object.as_ptr(), name.as_ptr()),
+        )
+    }
+}
+
 /// Looks up `name` part by part from `parent`: the last object met and the attribute in it.
 ///
 /// # Errors

@@ -27,3 +27,19 @@ pub fn handle(py: Python<'_>) -> R<()> {
     // SAFETY: the thread is attached.
     status(py, unsafe { pyffi::PyErr_CheckSignals() }).map(drop)
 }
+
+/// Runs the handler of SIGINT, if the signal has arrived. May run Python code.
+///
+/// Since 3.12 `PyErr_CheckSignals` collects garbage as well when a collection is due, which a load by C
+/// never does in its middle and which costs as much as the load itself: it is called only when
+/// there is a signal.
+///
+/// # Errors
+/// What the handler raises: KeyboardInterrupt as a rule.
+#[inline]
+pub fn check(py: Python<'_>) -> R<()> {
+    if super::world::window(py, interrupted) {
+        return handle(py);
+    }
+    Ok(())
+}

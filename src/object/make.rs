@@ -1,0 +1,597 @@
+//! Making objects: numbers, text, bytes, and containers that take references over from a stack.
+//!
+//! A container built here gets the references themselves; they are moved, not counted. Nothing
+//! here may decide which object an opcode makes.
+
+use std::ffi::CStr;
+
+use pyo3::ffi as pyffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use super::cursor::Cursor;
+use super::{R, ffi, owned, status};
+
+/// References on the value stack.
+pub type Items<'py> = Vec<Bound<'py, PyAny>>;
+
+/// The memory of a stack; what is in it is dropped.
+#[inline]
+pub fn kept(mut items: Items<'_>) -> Vec<Py<PyAny>> {
+    items.clear();
+    let mut items = std::mem::ManuallyDrop::new(items);
+    // SAFETY: an empty vector, and a Bound has the layout of a Py.
+    unsafe { Vec::from_raw_parts(items.as_mut_ptr().cast(), 0, items.capacity()) }
+}
+
+/// The memory of an old stack; what is in it is dropped.
+#[inline]
+pub fn reused<'py>(mut items: Vec<Py<PyAny>>) -> Items<'py> {
+    items.clear();
+    let mut items = std::mem::ManuallyDrop::new(items);
+    // SAFETY: as above.
+    unsafe { Vec::from_raw_parts(items.as_mut_ptr().cast(), 0, items.capacity()) }
+}
+
+/// An int.
+///
+/// # Errors
+/// MemoryError.
+#[inline(always)]
+pub fn int(py: Python<'_>, value: i32) -> R<Bound<'_, PyAny>> {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { owned(py, pyffi::PyLong_FromLong(value.into())) }
+}
+
+/// A number of bytes as an int.
+///
+/// # Errors
+/// MemoryError.
+pub fn size(py: Python<'_>, value: usize) -> R<Bound<'_, PyAny>> {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { owned(py, pyffi::PyLong_FromSize_t(value)) }
+}
+
+/// An int from two's complement, little endian; no bytes are 0.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn int_from_le<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    if bytes.len() <= 8 {
+        let sign = bytes
+            .last()
+            .map_or(0, |&last| if last < 0x80 { 0 } else { 0xff });
+        let mut wide = [sign; 8];
+        wide[..bytes.len()].copy_from_slice(bytes);
+        // SAFETY: no arguments that could be wrong.
+        return unsafe { owned(py, pyffi::PyLong_FromLongLong(i64::from_le_bytes(wide))) };
+    }
+    // SAFETY: reads `len` bytes from the start of the slice.
+    unsafe {
+        owned(
+            py,
+            ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1),
+        )
+    }
+}
+
+/// An int from text as `int(text, base)` reads it.
+///
+/// # Errors
+/// ValueError with the text of `int`.
+#[cold]
+pub fn int_from_text<'py>(py: Python<'py>, text: &CStr, base: i32) -> R<Bound<'py, PyAny>> {
+    // SAFETY: a NUL-terminated string; without an end pointer all of it is read.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyLong_FromString(text.as_ptr(), std::ptr::null_mut(), base),
+        )
+    }
+}
+
+/// A float.
+///
+/// # Errors
+/// MemoryError.
+#[inline(always)]
+pub fn float(py: Python<'_>, value: f64) -> R<Bound<'_, PyAny>> {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { owned(py, pyffi::PyFloat_FromDouble(value)) }
+}
+
+/// The number at the front of `text`, and how many bytes it takes.
+///
+/// # Errors
+/// ValueError if there is no number at the front, OverflowError if it is too large.
+#[cold]
+pub fn double_from_text(py: Python<'_>, text: &CStr) -> R<(f64, usize)> {
+    let mut end = std::ptr::null_mut();
+    // SAFETY: a NUL-terminated string; `end` is set to a place in it.
+    let value = unsafe {
+        pyffi::PyOS_string_to_double(text.as_ptr(), &mut end, pyffi::PyExc_OverflowError)
+    };
+    if value == -1.0 && PyErr::occurred(py) {
+        return Err(super::Raised::seen(py));
+    }
+    Ok((value, end.addr() - text.as_ptr().addr()))
+}
+
+/// A str from UTF-8 in which lone surrogates are allowed.
+///
+/// # Errors
+/// UnicodeDecodeError, MemoryError.
+#[inline]
+pub fn text<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    // Strings of at most one character are shared by the interpreter.
+    if bytes.len() > 1 && is_ascii(bytes) {
+        // SAFETY: a new ASCII str of `len` characters has that many bytes behind its header, and
+        // nobody else has seen it yet.
+        return unsafe {
+            let made = owned(py, pyffi::PyUnicode_New(bytes.len() as isize, 127))?;
+            let start = made.as_ptr().cast::<pyffi::PyASCIIObject>().add(1);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast::<u8>(), bytes.len());
+            Ok(made)
+        };
+    }
+    text_general(py, bytes)
+}
+
+#[inline(never)]
+fn text_general<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    // SAFETY: reads `len` bytes from the start of the slice.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_DecodeUTF8(
+                bytes.as_ptr().cast(),
+                bytes.len() as isize,
+                c"surrogatepass".as_ptr(),
+            ),
+        )
+    }
+}
+
+/// Whether all bytes are below 128: by words that overlap, since most strings are short.
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().fold(0, |all, &byte| all | byte) < 0x80;
+    };
+    if bytes.len() > 64 {
+        return bytes.is_ascii();
+    }
+    let mut all = u64::from_ne_bytes(*last);
+    for chunk in bytes.as_chunks::<8>().0 {
+        all |= u64::from_ne_bytes(*chunk);
+    }
+    all & HIGH == 0
+}
+
+/// A str from raw-unicode-escape, as UNICODE has it.
+///
+/// # Errors
+/// UnicodeDecodeError.
+#[cold]
+pub fn text_from_raw_escape<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    // SAFETY: reads `len` bytes from the start of the slice; NULL errors mean "strict".
+    unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_DecodeRawUnicodeEscape(
+                bytes.as_ptr().cast(),
+                bytes.len() as isize,
+                std::ptr::null(),
+            ),
+        )
+    }
+}
+
+/// A str from strict UTF-8.
+///
+/// # Errors
+/// UnicodeDecodeError.
+#[cold]
+pub fn text_strict<'py>(py: Python<'py>, data: &[u8]) -> R<Bound<'py, PyString>> {
+    // SAFETY: reads `len` bytes from the start of the slice; NULL errors mean "strict".
+    let made = unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_DecodeUTF8(
+                data.as_ptr().cast(),
+                data.len() as isize,
+                std::ptr::null(),
+            ),
+        )
+    }?;
+    Ok(made.cast_into::<PyString>().map_err(PyErr::from)?)
+}
+
+/// A str from ASCII.
+///
+/// # Errors
+/// UnicodeDecodeError.
+#[cold]
+pub fn text_ascii<'py>(py: Python<'py>, data: &[u8]) -> R<Bound<'py, PyString>> {
+    // SAFETY: reads `len` bytes from the start of the slice; NULL errors mean "strict".
+    let made = unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_DecodeASCII(
+                data.as_ptr().cast(),
+                data.len() as isize,
+                std::ptr::null(),
+            ),
+        )
+    }?;
+    Ok(made.cast_into::<PyString>().map_err(PyErr::from)?)
+}
+
+/// The bytes that the inside of a bytes literal stands for.
+///
+/// # Errors
+/// ValueError for a bad escape.
+#[cold]
+pub fn bytes_from_escape<'py>(py: Python<'py>, data: &[u8]) -> R<Bound<'py, PyAny>> {
+    // SAFETY: reads `len` bytes from the start of the slice; NULL errors mean "strict".
+    unsafe {
+        owned(
+            py,
+            pyffi::PyBytes_DecodeEscape(
+                data.as_ptr().cast(),
+                data.len() as isize,
+                std::ptr::null(),
+                0,
+                std::ptr::null(),
+            ),
+        )
+    }
+}
+
+/// `bytes.decode(encoding, errors)`.
+///
+/// # Errors
+/// What the codec raises; LookupError for an unknown codec or error handler.
+#[cold]
+pub fn decode<'py>(
+    py: Python<'py>,
+    data: Cursor<'_>,
+    encoding: &CStr,
+    errors: &CStr,
+) -> R<Bound<'py, PyAny>> {
+    // A codec may be written in Python and run anything: it gets a copy.
+    let bytes = data.to_vec();
+    // SAFETY: reads `len` bytes from the start of the vector; NUL-terminated strings.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_Decode(
+                bytes.as_ptr().cast(),
+                bytes.len() as isize,
+                encoding.as_ptr(),
+                errors.as_ptr(),
+            ),
+        )
+    }
+}
+
+/// `str(bytes, encoding, errors)`.
+///
+/// # Errors
+/// What the codec raises; LookupError for an unknown codec or error handler.
+#[cold]
+pub fn decode_object<'py>(
+    bytes: &Bound<'py, PyAny>,
+    encoding: &CStr,
+    errors: &CStr,
+) -> R<Bound<'py, PyAny>> {
+    // SAFETY: a live object and NUL-terminated strings.
+    unsafe {
+        owned(
+            bytes.py(),
+            pyffi::PyUnicode_FromEncodedObject(bytes.as_ptr(), encoding.as_ptr(), errors.as_ptr()),
+        )
+    }
+}
+
+/// Interns an exact str as the key of an instance's attribute; other objects stay as they are.
+#[inline]
+pub fn interned<'py>(name: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    if !name.is_exact_instance_of::<PyString>() {
+        return name;
+    }
+    let py = name.py();
+    let mut raw = name.into_ptr();
+    // SAFETY: `raw` is an owned exact str; it is replaced by an owned reference to an equal one.
+    unsafe {
+        pyffi::PyUnicode_InternInPlace(&mut raw);
+        Bound::from_owned_ptr(py, raw)
+    }
+}
+
+/// A bytes object, one of its own even for a single byte.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn bytes<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    // SAFETY: NULL data leaves `len` bytes to fill in an object that nobody else has seen; the empty
+    // one is shared, but nothing is written to it.
+    unsafe {
+        let made = owned(
+            py,
+            pyffi::PyBytes_FromStringAndSize(std::ptr::null(), bytes.len() as isize),
+        )?;
+        let start = pyffi::PyBytes_AS_STRING(made.as_ptr())
+            .cast_mut()
+            .cast::<u8>();
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+        Ok(made)
+    }
+}
+
+/// A bytes object; the interpreter's shared one for a single byte.
+///
+/// # Errors
+/// MemoryError.
+#[cold]
+pub fn bytes_shared<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    // SAFETY: copies `len` bytes out of the slice.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as isize),
+        )
+    }
+}
+
+/// The value of an int.
+///
+/// # Errors
+/// TypeError if the object is not an int, OverflowError if the value is too large.
+#[cold]
+pub fn to_ssize(object: &Bound<'_, PyAny>) -> R<isize> {
+    // SAFETY: a live object, whose type the call checks.
+    let value = unsafe { pyffi::PyLong_AsSsize_t(object.as_ptr()) };
+    if value == -1 && PyErr::occurred(object.py()) {
+        return Err(super::Raised::seen(object.py()));
+    }
+    Ok(value)
+}
+
+/// A bytearray.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn bytearray<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    // SAFETY: copies `len` bytes out of the slice.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyByteArray_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as isize),
+        )
+    }
+}
+
+/// Moves `items[from..]` to `place`.
+///
+/// # Safety
+/// `place` is valid for as many pointers, and the references are owned by what is there from now on.
+/// `from <= items.len()`.
+#[inline(always)]
+unsafe fn move_out(items: &mut Items<'_>, from: usize, place: *mut *mut pyffi::PyObject) {
+    debug_assert!(from <= items.len());
+    // SAFETY: promised by the caller; a Bound is a pointer. The length is cut first to what stays.
+    unsafe {
+        let count = items.len() - from;
+        items.set_len(from);
+        std::ptr::copy_nonoverlapping(items.as_ptr().add(from).cast(), place, count);
+    }
+}
+
+/// A tuple of `items[from..]`, which are moved into it.
+///
+/// # Errors
+/// MemoryError.
+///
+/// # Panics
+/// If `from` is beyond the end.
+#[inline]
+pub fn tuple<'py>(py: Python<'py>, items: &mut Items<'py>, from: usize) -> R<Bound<'py, PyAny>> {
+    let count = items.len().checked_sub(from).expect("a place on the stack");
+    // SAFETY: a new tuple of that size, which nobody else has seen, is filled at once. The
+    // empty one is shared, but nothing is written to it.
+    unsafe {
+        let made = owned(py, pyffi::PyTuple_New(count as isize))?;
+        let tuple = made.as_ptr().cast::<pyffi::PyTupleObject>();
+        move_out(items, from, (&raw mut (*tuple).ob_item).cast());
+        Ok(made)
+    }
+}
+
+/// An empty list.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn list(py: Python<'_>) -> R<Bound<'_, PyAny>> {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { owned(py, pyffi::PyList_New(0)) }
+}
+
+/// Moves `items[from..]` to the end of a list.
+///
+/// A list that was empty gets exactly the memory it needs.
+///
+/// # Errors
+/// MemoryError; the items then stay where they are.
+///
+/// # Panics
+/// If `from` is beyond the end.
+#[cfg(not(Py_GIL_DISABLED))]
+#[inline]
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items<'py>, from: usize) -> R<()> {
+    let count = items.len().checked_sub(from).expect("a place on the stack");
+    // SAFETY: a list; its array holds `allocated` pointers of which the first `ob_size` are in use. Nothing
+    // between the reading of the fields and their writing runs other code.
+    unsafe {
+        let raw = list.as_ptr().cast::<pyffi::PyListObject>();
+        let old = (*raw).ob_base.ob_size as usize;
+        let new = old + count;
+        if new > (*raw).allocated as usize {
+            grow_list(list.py(), raw, new)?;
+        }
+        move_out(items, from, (*raw).ob_item.add(old));
+        (*raw).ob_base.ob_size = new as isize;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `list` is a list.
+#[cfg(not(Py_GIL_DISABLED))]
+unsafe fn grow_list(py: Python<'_>, list: *mut pyffi::PyListObject, size: usize) -> R<()> {
+    // SAFETY: a list, whose array comes from PyMem and may move.
+    unsafe {
+        // A list that comes in several batches leaves room, as one that grows by `append` does.
+        let wanted = if (*list).ob_item.is_null() && size < 1000 {
+            size
+        } else {
+            (size + (size >> 3) + 6) & !3
+        };
+        let array = pyffi::PyMem_Realloc(
+            (*list).ob_item.cast(),
+            wanted.saturating_mul(size_of::<*mut pyffi::PyObject>()),
+        );
+        if array.is_null() {
+            return Err(crate::errors::no_memory(py));
+        }
+        (*list).ob_item = array.cast();
+        (*list).allocated = wanted as isize;
+    }
+    Ok(())
+}
+
+/// Moves `items[from..]` to the end of a list.
+///
+/// # Errors
+/// MemoryError; items that did not get into the list stay where they are.
+///
+/// # Panics
+/// If `from` is beyond the end.
+#[cfg(Py_GIL_DISABLED)]
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items<'py>, from: usize) -> R<()> {
+    for item in items.drain(from..) {
+        list.append(item)?;
+    }
+    Ok(())
+}
+
+/// An empty dict.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn dict(py: Python<'_>) -> R<Bound<'_, PyAny>> {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { owned(py, pyffi::PyDict_New()) }
+}
+
+/// `dict[key] = value`. May run the key's `__hash__` and `__eq__`.
+///
+/// # Errors
+/// TypeError for a key without a hash, whatever those methods raise, MemoryError.
+#[inline(always)]
+pub fn set_item<'py>(
+    dict: &Bound<'py, PyDict>,
+    key: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> R<()> {
+    // SAFETY: a dict and two live objects.
+    let code = unsafe { pyffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) };
+    status(dict.py(), code).map(drop)
+}
+
+/// `object[key] = value` for any object.
+///
+/// # Errors
+/// What `__setitem__` raises.
+#[inline]
+pub fn set_item_of<'py>(
+    object: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> R<()> {
+    // SAFETY: three live objects.
+    let code = unsafe { pyffi::PyObject_SetItem(object.as_ptr(), key.as_ptr(), value.as_ptr()) };
+    status(object.py(), code).map(drop)
+}
+
+/// An empty set.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn set(py: Python<'_>) -> R<Bound<'_, PyAny>> {
+    // SAFETY: NULL stands for no elements.
+    unsafe { owned(py, pyffi::PySet_New(std::ptr::null_mut())) }
+}
+
+/// Adds to a set or an instance of a subclass, past any method that the subclass has.
+///
+/// # Errors
+/// TypeError for an element without a hash, what `__hash__` or `__eq__` raise, MemoryError;
+/// SystemError if `set` is something else.
+#[inline]
+pub fn add_to_set<'py>(set: &Bound<'py, PyAny>, element: &Bound<'py, PyAny>) -> R<()> {
+    // SAFETY: two live objects; PySet_Add checks the type of the first.
+    let code = unsafe { pyffi::PySet_Add(set.as_ptr(), element.as_ptr()) };
+    status(set.py(), code).map(drop)
+}
+
+/// `frozenset(elements)`.
+///
+/// # Errors
+/// As [`add_to_set`].
+#[inline]
+pub fn frozenset<'py>(elements: &Bound<'py, PyAny>) -> R<Bound<'py, PyAny>> {
+    // SAFETY: a live object, checked by the call to be iterable.
+    unsafe { owned(elements.py(), pyffi::PyFrozenSet_New(elements.as_ptr())) }
+}
+
+/// The bytes of any bytes-like object, as an exact bytes object: the object itself if it is one.
+///
+/// # Errors
+/// TypeError if it is not bytes-like, BufferError if it is not contiguous.
+pub fn to_bytes<'py>(object: Bound<'py, PyAny>) -> R<Bound<'py, PyBytes>> {
+    let object = match object.cast_into_exact::<PyBytes>() {
+        Ok(bytes) => return Ok(bytes),
+        Err(err) => err.into_inner(),
+    };
+    let py = object.py();
+    let mut view = std::mem::MaybeUninit::<pyffi::Py_buffer>::uninit();
+    // SAFETY: the view is filled if the call succeeds, describes contiguous memory, is copied at
+    // once and released on every path.
+    let made = unsafe {
+        let code =
+            pyffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), pyffi::PyBUF_CONTIG_RO);
+        status(py, code)?;
+        let view = view.assume_init_mut();
+        let made = owned(
+            py,
+            pyffi::PyBytes_FromStringAndSize(view.buf.cast(), view.len),
+        );
+        pyffi::PyBuffer_Release(view);
+        made?
+    };
+    Ok(made.cast_into::<PyBytes>().map_err(PyErr::from)?)
+}

@@ -1,0 +1,575 @@
+//! The class `Unpickler`, and what the arguments of `load` and `loads` mean.
+//!
+//! The class is frozen with its state inside cells, so that hooks may use a running Unpickler: its memo, its
+//! attributes, `find_class`; only a second `load` or `__init__` is refused. Before 3.13
+//! `persistent_load` is an attribute without a default that `__init__` looks up, since then a method that each
+//! `load` looks up. This file must not read streams.
+// PyO3's code for slots that reach it through a macro of ours; there is no unsafe code of our own.
+#![allow(unsafe_op_in_unsafe_fn)]
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::mem;
+
+#[cfg(not(Py_3_13))]
+use pyo3::exceptions::PyAttributeError;
+use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::args::{self, Argument, FIND_CLASS, LOAD, LOADS, Signature, UNPICKLER, UNPICKLER_LOAD};
+use super::unpickler_memo::{self, UnpicklerMemoProxy};
+use crate::compat::QUIRKS;
+#[cfg(Py_3_13)]
+use crate::compat::load_messages::NO_PERSISTENT_LOAD;
+use crate::errors;
+use crate::object::cell::{RunToken, Running, Shared};
+use crate::object::convert::str_eq;
+use crate::object::names::tp_name;
+use crate::object::{R, attr, methods};
+use crate::state::State;
+use crate::unpickler::hooks::{Decoding, Hooks, Options};
+use crate::unpickler::input::{Input, Methods, Parked};
+use crate::unpickler::memo::Memo;
+use crate::unpickler::{self, find_class, load_into};
+
+/// `load(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=())`
+///
+/// # Errors
+/// TypeError or ValueError for wrong arguments; as [`unpickler::load`].
+pub fn load<'a, 'py>(
+    py: Python<'py>,
+    args: &'a [Argument<'a, 'py>],
+    keywords: Option<&'a Bound<'py, PyTuple>>,
+) -> R<Bound<'py, PyAny>> {
+    let [file, fix_imports, encoding, errors, buffers] = LOAD.fast(py, args, keywords)?;
+    let keywords = [&fix_imports, &encoding, &errors, &buffers];
+    let options = options(&LOAD, keywords.map(|value| value.as_deref()))?;
+    let Some(file) = file else {
+        return Err(errors::type_error(py, "load() needs a file"));
+    };
+    unpickler::load(&file, options)
+}
+
+/// `loads(data, /, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=())`
+///
+/// # Errors
+/// TypeError or ValueError for wrong arguments; as [`unpickler::loads`].
+pub fn loads<'a, 'py>(
+    py: Python<'py>,
+    args: &'a [Argument<'a, 'py>],
+    keywords: Option<&'a Bound<'py, PyTuple>>,
+) -> R<Bound<'py, PyAny>> {
+    let [data, fix_imports, encoding, errors, buffers] = LOADS.fast(py, args, keywords)?;
+    let Some(data) = data else {
+        return Err(errors::type_error(py, "loads() needs data"));
+    };
+    // The argument in front is looked at first.
+    let data = unpickler::Data::of(&data)?;
+    let keywords = [&fix_imports, &encoding, &errors, &buffers];
+    let options = options(&LOADS, keywords.map(|value| value.as_deref()))?;
+    unpickler::loads(py, &data, options)
+}
+
+/// What the keyword arguments of a load say; `sign` is the function that got them, for its errors.
+///
+/// # Errors
+/// TypeError or ValueError for an argument of the wrong type; what `__bool__` raises.
+#[inline]
+fn options<'py>(
+    sign: &Signature<5>,
+    [fix_imports, encoding, errors, buffers]: [Option<&Bound<'py, PyAny>>; 4],
+) -> R<Options<'py>> {
+    let mut options = Options {
+        fix_imports: args::truth(fix_imports, true)?,
+        ..Options::default()
+    };
+    if let Some(encoding) = encoding {
+        options.decoding.encoding = c_string(sign, 2, encoding)?;
+    }
+    if let Some(errors) = errors {
+        options.decoding.errors = c_string(sign, 3, errors)?;
+    }
+    options.buffers = buffers.filter(|buffers| !buffers.is_none()).cloned();
+    Ok(options)
+}
+
+fn c_string(sign: &Signature<5>, index: usize, value: &Bound<'_, PyAny>) -> R<Cow<'static, CStr>> {
+    let text = sign.text(index, value)?;
+    // `text` has refused NUL already.
+    let text = CString::new(text).map_err(|err| PyErr::from(err))?;
+    Ok(Cow::Owned(text))
+}
+
+/// This takes a binary file for reading a pickle data stream.
+///
+/// The protocol version of the pickle is detected automatically. `file` must have `read()` and
+/// `readline()`; `readinto()` and `peek()` are used if it has them. `fix_imports`, `encoding` and `errors` say how
+/// pickles of Python 2 are read: whether old names are mapped to new ones, and how its 8-bit strings are decoded
+/// (encoding 'bytes' leaves them bytes). `buffers` is an iterable of the objects that
+/// NEXT_BUFFER (PEP 574) pushes.
+#[pyclass(
+    subclass,
+    frozen,
+    immutable_type,
+    name = "Unpickler",
+    module = "_pickle"
+)]
+#[derive(Default)]
+pub struct Unpickler {
+    token: RunToken,
+    pub(super) memo: Shared<Memo>,
+    settings: Shared<Settings>,
+}
+
+/// What `__init__` sets.
+#[derive(Default)]
+struct Settings {
+    /// None before `__init__`, and while a load has it.
+    input: Option<Parked>,
+    decoding: Decoding,
+    buffers: Option<Py<PyAny>>,
+    fix_imports: bool,
+    /// What PROTO said last.
+    proto: u8,
+    persistent_load: Option<PersistentLoad>,
+}
+
+/// The hook for persistent ids, where it does not follow from the class.
+enum PersistentLoad {
+    /// Any callable.
+    Callable(Py<PyAny>),
+    /// The function of a method of the Unpickler itself. The method would keep the Unpickler alive.
+    OwnMethod(Py<PyAny>),
+}
+
+impl PersistentLoad {
+    fn object(&self) -> &Py<PyAny> {
+        match self {
+            PersistentLoad::Callable(object) | PersistentLoad::OwnMethod(object) => object,
+        }
+    }
+}
+
+/// PyO3 takes all methods of a class in one block, and its slots without `cfg`: what differs by
+/// version is put into the block from outside.
+macro_rules! methods {
+    ($($of_this_version:tt)*) => {
+#[pymethods]
+impl Unpickler {
+    $($of_this_version)*
+
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=())"
+    )]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        Self::init(slf, args, kwargs).map_err(|raised| raised.take(slf.py()))
+    }
+
+    /// Load a pickle.
+    ///
+    /// Read a pickled object representation from the open file object given in the constructor, and
+    /// return the reconstituted object hierarchy specified therein.
+    #[pyo3(name = "load", signature = (*args, **kwargs), text_signature = "($self, /)")]
+    fn py_load<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let [] = UNPICKLER_LOAD
+            .slots(args, kwargs)
+            .map_err(|raised| raised.take(slf.py()))?;
+        Self::load(slf).map_err(|raised| raised.take(slf.py()))
+    }
+
+    /// Return an object from a specified module.
+    ///
+    /// If necessary, the module will be imported. Subclasses may override this method (e.g. to restrict
+    /// unpickling of arbitrary classes and functions). It is called whenever a class or a function object is
+    /// needed; both arguments passed are str objects.
+    #[pyo3(
+        name = "find_class",
+        signature = (*args, **kwargs),
+        text_signature = "($self, module_name, global_name, /)"
+    )]
+    fn py_find_class<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let found = FIND_CLASS.slots(args, kwargs).and_then(|[module, name]| {
+            let (proto, fix_imports) = slf.get().dialect(py);
+            find_class(&module, &name, proto, fix_imports)
+        });
+        found.map_err(|raised| raised.take(py))
+    }
+
+    /// The objects read so far, by index: a live view.
+    #[getter]
+    fn memo(slf: &Bound<'_, Self>) -> UnpicklerMemoProxy {
+        UnpicklerMemoProxy::of(slf)
+    }
+
+    #[setter]
+    fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        unpickler_memo::assign(&self.memo, value).map_err(|raised| raised.take(value.py()))
+    }
+
+    #[deleter(memo)]
+    fn delete_memo(&self) -> PyResult<()> {
+        Err(no_deletion())
+    }
+
+    /// Returns size in memory, in bytes.
+    #[pyo3(text_signature = "($self, /)")]
+    fn __sizeof__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let py = slf.py();
+        let basic: usize = slf.get_type().getattr("__basicsize__")?.extract()?;
+        let this = slf.get();
+        let memo = this.memo.with(py, |memo| memo.size());
+        let rest = this.settings.with(py, |settings| {
+            let text = |text: &Cow<'static, CStr>| match text {
+                Cow::Owned(text) => text.as_bytes_with_nul().len(),
+                Cow::Borrowed(_) => 0,
+            };
+            text(&settings.decoding.encoding) + text(&settings.decoding.errors)
+        });
+        Ok(basic + memo + rest)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.memo
+            .visit(|memo| memo.objects().try_for_each(|object| visit.call(object)))?;
+        self.settings.visit(|settings| {
+            if let Some(input) = &settings.input {
+                input.objects().try_for_each(|object| visit.call(object))?;
+            }
+            if let Some(hook) = &settings.persistent_load {
+                visit.call(hook.object())?;
+            }
+            visit.call(&settings.buffers)
+        })
+    }
+
+    fn __clear__(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        // A load that runs holds its input, and the memo is the only thing that it shares with us.
+        let memo = slf.get().memo.with(py, mem::take);
+        let settings = slf.get().settings.with(py, mem::take);
+        drop((memo, settings));
+    }
+}
+    };
+}
+
+#[cfg(Py_3_13)]
+methods! {
+    /// Return the object for a persistent id. The default raises UnpicklingError.
+    #[pyo3(
+        name = "persistent_load",
+        signature = (*args, **kwargs),
+        text_signature = "($self, pid, /)"
+    )]
+    fn py_persistent_load(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let raised = match args::PERSISTENT_LOAD.slots(args, kwargs) {
+            Ok(_) => errors::unpickling(args.py(), NO_PERSISTENT_LOAD),
+            Err(raised) => raised,
+        };
+        Err(raised.take(args.py()))
+    }
+
+    /// An assigned `persistent_load` goes before everything (CPython issue 126489).
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let found = if is_persistent_load(name) {
+            Self::set_hook(slf).transpose()
+        } else {
+            None
+        };
+        found
+            .unwrap_or_else(|| methods::generic_get(slf.as_any(), name))
+            .map_err(|raised| raised.take(slf.py()))
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if is_persistent_load(name) {
+            let hook = PersistentLoad::Callable(value.unbind());
+            slf.get().replace_hook(py, Some(hook));
+            return Ok(());
+        }
+        methods::generic_set(slf.as_any(), name, Some(&value)).map_err(|raised| raised.take(py))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if is_persistent_load(name) {
+            slf.get().replace_hook(py, None);
+            return Ok(());
+        }
+        methods::generic_set(slf.as_any(), name, None).map_err(|raised| raised.take(py))
+    }
+}
+
+#[cfg(not(Py_3_13))]
+methods! {
+    /// The callable for persistent ids.
+    #[getter(persistent_load)]
+    fn py_persistent_load<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        match Self::set_hook(slf).map_err(|raised| raised.take(slf.py()))? {
+            Some(hook) => Ok(hook),
+            None => Err(PyAttributeError::new_err("persistent_load")),
+        }
+    }
+
+    #[setter(persistent_load)]
+    fn set_persistent_load(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        if !value.is_callable() {
+            let text = "persistent_load must be a callable taking one argument";
+            return Err(PyTypeError::new_err(text));
+        }
+        self.replace_hook(py, Some(PersistentLoad::Callable(value.unbind())));
+        Ok(())
+    }
+
+    #[deleter(persistent_load)]
+    fn delete_persistent_load(&self) -> PyResult<()> {
+        Err(no_deletion())
+    }
+}
+
+impl Unpickler {
+    fn init(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> R<()> {
+        let py = slf.py();
+        let [file, fix_imports, encoding, errors, buffers] = UNPICKLER.slots(args, kwargs)?;
+        let keywords = [&fix_imports, &encoding, &errors, &buffers];
+        let options = options(&UNPICKLER, keywords.map(Option::as_ref))?;
+        let this = slf.get();
+        let _running = this.acquire(py)?;
+        // As in C, what fails below leaves an Unpickler that is not initialised.
+        let old = this.settings.with(py, mem::take);
+        drop(old);
+        let Some(file) = file else {
+            return Err(errors::type_error(py, "Unpickler() needs a file"));
+        };
+        let input = Parked::new(Methods::of(&file)?);
+        let options = options.started()?;
+        let old = this.memo.with(py, mem::take);
+        drop(old);
+        let settings = Settings {
+            input: Some(input),
+            decoding: options.decoding,
+            buffers: options.buffers.map(Bound::unbind),
+            fix_imports: options.fix_imports,
+            proto: 0,
+            persistent_load: None,
+        };
+        let old = this
+            .settings
+            .with(py, move |place| mem::replace(place, settings));
+        drop(old);
+        if !QUIRKS.persistent_hooks_are_methods {
+            let name = State::get(py).names.persistent_load.bind(py);
+            if let Some(hook) = attr::get_optional(slf.as_any(), name)? {
+                this.replace_hook(py, Some(owned_hook(slf, hook)));
+            }
+        }
+        Ok(())
+    }
+
+    fn load<'py>(slf: &Bound<'py, Self>) -> R<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let _running = this.acquire(py)?;
+        let input = this.settings.with(py, |settings| settings.input.take());
+        let Some(input) = input else {
+            let text = format!(
+                "Unpickler.__init__() was not called by {}.__init__()",
+                tp_name(&slf.get_type())
+            );
+            return Err(errors::unpickling(py, &text));
+        };
+        let mut lent = Lent {
+            py,
+            settings: &this.settings,
+            input: input.resume(),
+        };
+        let (fix_imports, decoding) = this.settings.with(py, |settings| {
+            settings.proto = 0;
+            (settings.fix_imports, settings.decoding.clone())
+        });
+        let options = Options {
+            fix_imports,
+            decoding,
+            buffers: this.settings.pick(py, |settings| settings.buffers.as_ref()),
+        };
+        let hooks = Owner::new(slf, fix_imports)?;
+        load_into(py, &mut lent.input, &this.memo, &hooks, &options)
+    }
+
+    fn acquire(&self, py: Python<'_>) -> R<Running<'_>> {
+        self.token
+            .acquire()
+            .ok_or_else(|| errors::runtime_error(py, "Unpickler object is already used"))
+    }
+
+    /// The protocol of the stream so far, and whether old names are mapped.
+    fn dialect(&self, py: Python<'_>) -> (u8, bool) {
+        self.settings
+            .with(py, |settings| (settings.proto, settings.fix_imports))
+    }
+
+    fn replace_hook(&self, py: Python<'_>, hook: Option<PersistentLoad>) {
+        let old = self.settings.with(py, move |settings| {
+            mem::replace(&mut settings.persistent_load, hook)
+        });
+        drop(old);
+    }
+
+    /// The hook for persistent ids that was assigned, or found by `__init__`.
+    fn set_hook<'py>(slf: &Bound<'py, Self>) -> R<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let settings = &slf.get().settings;
+        let hook = settings.pick(py, |settings| {
+            settings
+                .persistent_load
+                .as_ref()
+                .map(PersistentLoad::object)
+        });
+        let own = settings.with(py, |settings| {
+            matches!(settings.persistent_load, Some(PersistentLoad::OwnMethod(_)))
+        });
+        match hook {
+            Some(function) if own => Ok(Some(methods::bind(&function, slf.as_any())?)),
+            hook => Ok(hook),
+        }
+    }
+}
+
+/// The input of an Unpickler while a load has it; it goes back at the end, however the load ends.
+struct Lent<'a, 'py> {
+    py: Python<'py>,
+    settings: &'a Shared<Settings>,
+    input: Input<'static>,
+}
+
+impl Drop for Lent<'_, '_> {
+    fn drop(&mut self) {
+        let input = self.input.park();
+        let old = self.settings.with(self.py, move |settings| {
+            mem::replace(&mut settings.input, input)
+        });
+        drop(old);
+    }
+}
+
+/// The hooks of an Unpickler during a load.
+struct Owner<'a, 'py> {
+    unpickler: &'a Bound<'py, Unpickler>,
+    fix_imports: bool,
+    /// An instance of Unpickler itself, which cannot override anything but `persistent_load`.
+    exact: bool,
+    persistent_load: Option<Bound<'py, PyAny>>,
+}
+
+impl<'a, 'py> Owner<'a, 'py> {
+    fn new(unpickler: &'a Bound<'py, Unpickler>, fix_imports: bool) -> R<Self> {
+        let py = unpickler.py();
+        let exact = unpickler.as_any().is_exact_instance_of::<Unpickler>();
+        let assigned = Unpickler::set_hook(unpickler)?;
+        let persistent_load = if !QUIRKS.persistent_hooks_are_methods || exact || assigned.is_some()
+        {
+            assigned
+        } else {
+            let name = State::get(py).names.persistent_load.bind(py);
+            attr::get_optional(unpickler.as_any(), name)?
+        };
+        Ok(Owner {
+            unpickler,
+            fix_imports,
+            exact,
+            persistent_load,
+        })
+    }
+}
+
+impl<'py> Hooks<'py> for Owner<'_, 'py> {
+    fn find_class(
+        &self,
+        module: &Bound<'py, PyAny>,
+        name: &Bound<'py, PyAny>,
+        proto: u8,
+    ) -> R<Bound<'py, PyAny>> {
+        let hook = State::get(module.py()).names.find_class.bind(module.py());
+        if self.exact
+            || methods::inherits(
+                self.unpickler.as_any(),
+                hook,
+                &module.py().get_type::<Unpickler>(),
+            )
+        {
+            return find_class(module, name, proto, self.fix_imports);
+        }
+        attr::call2(&attr::get(self.unpickler.as_any(), hook)?, module, name)
+    }
+
+    fn persistent_load(&self, _py: Python<'py>) -> R<Option<Bound<'py, PyAny>>> {
+        if QUIRKS.persistent_hooks_are_methods {
+            return Ok(self.persistent_load.clone());
+        }
+        // A change during a load counts at once.
+        Unpickler::set_hook(self.unpickler)
+    }
+
+    fn protocol(&self, proto: u8) {
+        let py = self.unpickler.py();
+        let settings = &self.unpickler.get().settings;
+        settings.with(py, |settings| settings.proto = proto);
+    }
+}
+
+/// A hook that `__init__` has found: a method of the Unpickler itself is kept as its function.
+fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentLoad {
+    match methods::unbind(&hook, slf.as_any()) {
+        Some(function) => PersistentLoad::OwnMethod(function.unbind()),
+        None => PersistentLoad::Callable(hook.unbind()),
+    }
+}
+
+fn is_persistent_load(name: &Bound<'_, PyAny>) -> bool {
+    let py = name.py();
+    let hook = State::get(py).names.persistent_load.bind(py);
+    name.is(hook) || name.cast::<PyString>().is_ok_and(|name| str_eq(name, hook))
+}
+
+fn no_deletion() -> PyErr {
+    PyTypeError::new_err("attribute deletion is not supported")
+}

@@ -1,0 +1,149 @@
+//! `UnpicklerMemoProxy`: the attribute `memo` of an Unpickler, a live view of its memo.
+
+use std::mem;
+
+use pyo3::basic::CompareOp;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyTuple};
+
+use super::unpickler::Unpickler;
+use crate::compat::QUIRKS;
+use crate::errors;
+use crate::object::cell::Shared;
+use crate::object::names::tp_name;
+use crate::object::{R, make};
+use crate::unpickler::memo::Memo;
+
+/// A view of the memo of an Unpickler.
+#[pyclass(subclass, frozen, module = "_pickle", name = "UnpicklerMemoProxy")]
+pub struct UnpicklerMemoProxy {
+    /// None: made by calling the class, and of no use.
+    unpickler: Option<Py<Unpickler>>,
+}
+
+impl UnpicklerMemoProxy {
+    /// A view of the memo of `unpickler`.
+    pub fn of(unpickler: &Bound<'_, Unpickler>) -> Self {
+        UnpicklerMemoProxy {
+            unpickler: Some(unpickler.clone().unbind()),
+        }
+    }
+
+    fn entries(&self, py: Python<'_>) -> Vec<(usize, Py<PyAny>)> {
+        match &self.unpickler {
+            Some(unpickler) => entries(py, &unpickler.get().memo),
+            None => Vec::new(),
+        }
+    }
+}
+
+#[pymethods]
+impl UnpicklerMemoProxy {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = None)]
+    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        if QUIRKS.proxies_callable {
+            return Ok(UnpicklerMemoProxy { unpickler: None });
+        }
+        Err(pyo3::exceptions::PyTypeError::new_err(
+            "cannot create '_pickle.UnpicklerMemoProxy' instances",
+        ))
+    }
+
+    /// Remove all items from memo.
+    #[pyo3(text_signature = "($self, /)")]
+    fn clear(&self, py: Python<'_>) {
+        if let Some(unpickler) = &self.unpickler {
+            let old = unpickler.get().memo.with(py, |memo| {
+                let empty = memo.cleared();
+                mem::replace(memo, empty)
+            });
+            drop(old);
+        }
+    }
+
+    /// Copy the memo to a new object.
+    #[pyo3(text_signature = "($self, /)")]
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let copy = PyDict::new(py);
+        for (index, object) in self.entries(py) {
+            copy.set_item(index, object)?;
+        }
+        Ok(copy)
+    }
+
+    /// Implement pickling support: the memo as a dict.
+    #[pyo3(text_signature = "($self, /)")]
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyDict>,))> {
+        Ok((py.get_type::<PyDict>().into_any(), (self.copy(py)?,)))
+    }
+
+    /// Nothing but identity; with it the class is unhashable, as C's is.
+    fn __richcmp__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>, _op: CompareOp) -> Py<PyAny> {
+        py.NotImplemented()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.unpickler)
+    }
+}
+
+fn entries(py: Python<'_>, memo: &Shared<Memo>) -> Vec<(usize, Py<PyAny>)> {
+    memo.collect(py, |memo| memo.entries())
+}
+
+/// `unpickler.memo = value`.
+///
+/// # Errors
+/// TypeError for a value that is neither a proxy nor a dict, or has a key that is no int; ValueError or
+/// OverflowError for an index that is none.
+pub fn assign(memo: &Shared<Memo>, value: &Bound<'_, PyAny>) -> R<()> {
+    let py = value.py();
+    if let Ok(proxy) = value.cast_exact::<UnpicklerMemoProxy>() {
+        let mut entries = proxy.get().entries(py);
+        let old = memo.with(py, |memo| {
+            // The index of MEMOIZE stays, in C as here.
+            let mut copy = Memo::default();
+            for (index, object) in entries.drain(..) {
+                // Each index comes once, so nothing is replaced.
+                mem::forget(copy.put(index, object));
+            }
+            copy.count_from(memo.next());
+            mem::replace(memo, copy)
+        });
+        drop(old);
+        return Ok(());
+    }
+    let Ok(dict) = value.cast::<PyDict>() else {
+        let text = format!(
+            "'memo' attribute must be an UnpicklerMemoProxy object or dict, not {}",
+            tp_name(&value.get_type())
+        );
+        return Err(errors::type_error(py, &text));
+    };
+    for (key, object) in dict.iter() {
+        if !key.is_instance_of::<PyInt>() {
+            return Err(errors::type_error(py, "memo key must be integers"));
+        }
+        let Ok(index) = usize::try_from(make::to_ssize(&key)?) else {
+            return Err(errors::value_error(
+                py,
+                "memo key must be positive integers.",
+            ));
+        };
+        let object = object.unbind();
+        let old = memo.with(py, move |memo| memo.put(index, object));
+        drop(old);
+    }
+    // All versions of C lose the contents here, and only the index of MEMOIZE has moved on.
+    let old = memo.with(py, |memo| {
+        let empty = Memo::counting_from(memo.next());
+        mem::replace(memo, empty)
+    });
+    drop(old);
+    Ok(())
+}

@@ -1,0 +1,478 @@
+//! Where the stream comes from: bytes in memory, or a file's methods.
+//!
+//! Either way the loop works on a *window*, the bytes at hand: all of them for memory; for a file the last frame,
+//! what `peek` showed, or what one read gave. An opcode that is not wholly in the window is
+//! fetched in pieces (`pieces.rs`), with exactly the calls on the file that C makes, so that the file is
+//! left exactly where C leaves it. A frame limits the window: no read may cross its end.
+//! This file must not know opcodes.
+
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::compat::QUIRKS;
+use crate::errors;
+use crate::object::cursor::Cursor;
+use crate::object::filling::Filling;
+use crate::object::{R, attr, make};
+use crate::state::State;
+
+/// Bytes asked of `peek`.
+const PREFETCH: usize = 128 * 1024;
+
+/// A length in the stream is believed up to here; beyond, reads double what has arrived. (C: since
+/// 3.15.)
+const CHUNK: usize = 1024 * 1024;
+
+/// See the module.
+pub struct Input<'a> {
+    source: Source<'a>,
+    /// Where the next byte is in the window.
+    at: usize,
+    /// Where the open frame ends in the window.
+    frame_end: Option<usize>,
+}
+
+enum Source<'a> {
+    Memory(Cursor<'a>),
+    File(File),
+}
+
+/// The methods of a file, and what they gave last.
+struct File {
+    window: Option<Py<PyBytes>>,
+    /// Up to here the window has been read from the file, and not just seen by `peek`.
+    passed: usize,
+    methods: Methods,
+}
+
+/// The methods of a file, looked up once.
+pub struct Methods {
+    peek: Option<Py<PyAny>>,
+    readinto: Option<Py<PyAny>>,
+    read: Py<PyAny>,
+    readline: Py<PyAny>,
+}
+
+impl Methods {
+    /// Looks the methods of `file` up.
+    ///
+    /// # Errors
+    /// TypeError if `read` or `readline` is missing; what a look-up raises, AttributeError excepted.
+    pub fn of(file: &Bound<'_, PyAny>) -> R<Self> {
+        let py = file.py();
+        let names = &State::get(py).names;
+        let peek = attr::get_optional(file, names.peek.bind(py))?;
+        let readinto = attr::get_optional(file, names.readinto.bind(py))?;
+        let read = attr::get_optional(file, names.read.bind(py))?;
+        let readline = attr::get_optional(file, names.readline.bind(py))?;
+        let (Some(read), Some(readline)) = (read, readline) else {
+            return Err(errors::type_error(
+                py,
+                "file must have 'read' and 'readline' attributes",
+            ));
+        };
+        Ok(Methods {
+            peek: peek.map(Bound::unbind),
+            readinto: readinto.map(Bound::unbind),
+            read: read.unbind(),
+            readline: readline.unbind(),
+        })
+    }
+}
+
+/// A file between two loads.
+pub struct Parked {
+    file: File,
+    at: usize,
+    frame_end: Option<usize>,
+}
+
+impl Parked {
+    /// A file that nothing has been read from.
+    pub fn new(methods: Methods) -> Self {
+        Parked {
+            file: File {
+                window: None,
+                passed: 0,
+                methods,
+            },
+            at: 0,
+            frame_end: None,
+        }
+    }
+
+    /// For the next load: what is left in the window comes first.
+    pub fn resume(self) -> Input<'static> {
+        Input {
+            source: Source::File(self.file),
+            at: self.at,
+            frame_end: self.frame_end,
+        }
+    }
+
+    /// The Python objects held, for the garbage collector.
+    pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        let methods = &self.file.methods;
+        [Some(&methods.read), Some(&methods.readline)]
+            .into_iter()
+            .chain([methods.peek.as_ref(), methods.readinto.as_ref()])
+            .flatten()
+    }
+
+    /// Bytes that the window keeps in memory.
+    pub fn size(&self, py: Python<'_>) -> usize {
+        self.file.window(py).len()
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Bytes in memory.
+    pub fn memory(bytes: Cursor<'a>) -> Self {
+        Input {
+            source: Source::Memory(bytes),
+            at: 0,
+            frame_end: None,
+        }
+    }
+
+    /// Takes the file out, if there is one.
+    pub fn park(&mut self) -> Option<Parked> {
+        let memory = Source::Memory(Cursor::new(&[]));
+        let Source::File(file) = std::mem::replace(&mut self.source, memory) else {
+            return None;
+        };
+        Some(Parked {
+            file,
+            at: std::mem::take(&mut self.at),
+            frame_end: self.frame_end.take(),
+        })
+    }
+
+    fn window(&self, py: Python<'_>) -> Cursor<'_> {
+        match &self.source {
+            Source::Memory(bytes) => *bytes,
+            Source::File(file) => file.window(py),
+        }
+    }
+
+    /// Where the bytes that may be read now end in the window.
+    fn limit(&self, py: Python<'_>) -> usize {
+        self.frame_end.unwrap_or_else(|| self.window(py).len())
+    }
+
+    /// The bytes at hand, up to the end of the frame.
+    #[inline]
+    pub fn rest(&self, py: Python<'_>) -> Cursor<'_> {
+        let upto = self.window(py).first(self.limit(py));
+        upto.last(upto.len() - self.at)
+    }
+
+    /// Says that of [`Input::rest`] so many bytes are left.
+    #[inline]
+    pub fn leave(&mut self, py: Python<'_>, left: usize) {
+        self.at = self.limit(py) - left;
+    }
+
+    /// A read of `len` bytes is about to begin: it may begin at the end of a frame, but not cross it.
+    fn enter(&mut self, py: Python<'_>, len: usize) -> R<()> {
+        match self.frame_end {
+            Some(end) if self.at == end => self.frame_end = None,
+            Some(end) if len > end - self.at => return Err(exhausted(py)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Appends exactly `len` bytes to `out`.
+    ///
+    /// # Errors
+    /// UnpicklingError if they are not there or cross the end of a frame; what the file raises.
+    pub fn read(&mut self, py: Python<'_>, len: usize, out: &mut Vec<u8>) -> R<()> {
+        self.enter(py, len)?;
+        self.fetch(py, len)?;
+        if let Some((_, rest)) = self.window(py).split(self.at)
+            && let Some((bytes, _)) = rest.split(len)
+        {
+            bytes.append_to(out);
+            self.at += len;
+            return Ok(());
+        }
+        Err(truncated(py))
+    }
+
+    /// Brings `len` bytes from here on into the window.
+    fn fetch(&mut self, py: Python<'_>, len: usize) -> R<()> {
+        if len <= self.window(py).len() - self.at {
+            return Ok(());
+        }
+        if self.at > isize::MAX as usize - len {
+            return Err(errors::unpickling(
+                py,
+                "read would overflow (invalid bytecode)",
+            ));
+        }
+        let Source::File(file) = &mut self.source else {
+            return Err(truncated(py));
+        };
+        file.pass(py, self.at)?;
+        let window = if len > CHUNK {
+            file.read_much(py, len)?
+        } else {
+            file.read_some(py, len)?
+        };
+        self.set_window(py, window, len)
+    }
+
+    /// Goes on at the front of a new window, which should have `len` bytes.
+    fn set_window(&mut self, py: Python<'_>, window: Window, len: usize) -> R<()> {
+        let Source::File(file) = &mut self.source else {
+            return Err(truncated(py));
+        };
+        let size = window.bytes.bind(py).as_bytes().len();
+        file.passed = if window.peeked { 0 } else { size };
+        let old = file.window.replace(window.bytes);
+        self.at = 0;
+        drop(old.map(|old| old.into_bound(py)));
+        if size < len {
+            return Err(truncated(py));
+        }
+        Ok(())
+    }
+
+    /// Appends a line, with its newline, to `out`, and says how long it is.
+    ///
+    /// # Errors
+    /// UnpicklingError if there is none or it crosses the end of a frame; what the file raises.
+    pub fn line(&mut self, py: Python<'_>, out: &mut Vec<u8>) -> R<usize> {
+        let mut found = self.rest(py).line();
+        if found.is_none() && self.frame_end.is_some() {
+            if !self.rest(py).is_empty() {
+                return Err(exhausted(py));
+            }
+            self.frame_end = None;
+            found = self.rest(py).line();
+        }
+        if let Some((line, _)) = found {
+            line.append_to(out);
+            let len = line.len();
+            self.at += len;
+            return Ok(len);
+        }
+        let Source::File(file) = &mut self.source else {
+            return Err(truncated(py));
+        };
+        file.pass(py, self.at)?;
+        let line = attr::call0(file.methods.readline.bind(py))?;
+        let window = Window {
+            bytes: make::to_bytes(line)?.unbind(),
+            peeked: false,
+        };
+        self.set_window(py, window, 0)?;
+        let line = self.window(py);
+        let len = line.len();
+        if !line.ends_with(b'\n') {
+            return Err(truncated(py));
+        }
+        line.append_to(out);
+        self.at = len;
+        Ok(len)
+    }
+
+    /// A bytes object, or a bytearray if `array`, of the next `len` bytes.
+    ///
+    /// What the window lacks is read straight into it where the file can.
+    ///
+    /// # Errors
+    /// As [`Input::read`]; ValueError if `read` returns something else than bytes, or `readinto` a
+    /// negative number.
+    pub fn payload<'py>(
+        &mut self,
+        py: Python<'py>,
+        array: bool,
+        len: usize,
+    ) -> R<Bound<'py, PyAny>> {
+        self.enter(py, len)?;
+        let window = self.window(py);
+        let here = (window.len() - self.at).min(len);
+        let missing = len - here;
+        if missing > 0 && matches!(self.source, Source::Memory(_)) {
+            return Err(truncated(py));
+        }
+        let mut filling = Filling::new(py, array, len.min(here.max(CHUNK)))?;
+        let part = window.last(window.len() - self.at).first(here);
+        if !filling.append(part) {
+            return Err(truncated(py));
+        }
+        self.at += here;
+        if missing > 0
+            && let Source::File(file) = &mut self.source
+        {
+            file.pass(py, self.at)?;
+            file.fill(py, &mut filling, len)?;
+        }
+        Ok(filling.finish())
+    }
+
+    /// A frame of `len` bytes begins here.
+    ///
+    /// # Errors
+    /// UnpicklingError if the frame before is not over, or if this one is not there in full; what
+    /// the file raises.
+    pub fn begin_frame(&mut self, py: Python<'_>, len: usize) -> R<()> {
+        match self.frame_end.take() {
+            Some(end) if self.at < end => {
+                self.frame_end = Some(end);
+                return Err(errors::unpickling(
+                    py,
+                    "beginning of a new frame before end of current frame",
+                ));
+            }
+            _ => {}
+        }
+        self.fetch(py, len)?;
+        if QUIRKS.frames_enforced {
+            self.frame_end = Some(self.at + len);
+        }
+        Ok(())
+    }
+
+    /// A pickle is over: moves the file behind what was used of what `peek` showed.
+    ///
+    /// # Errors
+    /// What the file raises.
+    pub fn finish(&mut self, py: Python<'_>) -> R<()> {
+        match &mut self.source {
+            Source::Memory(_) => Ok(()),
+            Source::File(file) => file.pass(py, self.at),
+        }
+    }
+}
+
+/// What a file gave.
+struct Window {
+    bytes: Py<PyBytes>,
+    /// Whether the file still stands before it.
+    peeked: bool,
+}
+
+impl File {
+    fn window(&self, py: Python<'_>) -> Cursor<'_> {
+        match &self.window {
+            Some(bytes) => Cursor::new(bytes.as_bytes(py)),
+            None => Cursor::new(&[]),
+        }
+    }
+
+    /// Reads what was used of what `peek` showed.
+    fn pass(&mut self, py: Python<'_>, at: usize) -> R<()> {
+        if at > self.passed {
+            let used = at - self.passed;
+            self.passed = at;
+            attr::call1(self.methods.read.bind(py), &make::size(py, used)?)?;
+        }
+        Ok(())
+    }
+
+    /// What `peek` shows if that is enough, else what `read(len)` gives.
+    fn read_some(&mut self, py: Python<'_>, len: usize) -> R<Window> {
+        if let Some(peek) = &self.methods.peek
+            && len < PREFETCH
+        {
+            match attr::call1(peek.bind(py), &make::size(py, PREFETCH)?) {
+                Ok(data) => {
+                    let bytes = make::to_bytes(data)?;
+                    if bytes.as_bytes().len() >= len {
+                        return Ok(Window {
+                            bytes: bytes.unbind(),
+                            peeked: true,
+                        });
+                    }
+                }
+                Err(raised) => {
+                    let err = raised.take(py);
+                    if !err.is_instance_of::<PyNotImplementedError>(py) {
+                        return Err(err.into());
+                    }
+                    let peek = self.methods.peek.take();
+                    drop(peek.map(|peek| peek.into_bound(py)));
+                }
+            }
+        }
+        let data = attr::call1(self.methods.read.bind(py), &make::size(py, len)?)?;
+        Ok(Window {
+            bytes: make::to_bytes(data)?.unbind(),
+            peeked: false,
+        })
+    }
+
+    /// `len` bytes, more than a chunk: chunk by chunk.
+    fn read_much(&mut self, py: Python<'_>, len: usize) -> R<Window> {
+        let first = self.read_some(py, CHUNK)?;
+        let bytes = first.bytes.bind(py);
+        if bytes.as_bytes().len() < CHUNK {
+            return Ok(first);
+        }
+        let mut filling = Filling::new(py, false, CHUNK)?;
+        if !filling.append(Cursor::new(bytes.as_bytes()).first(CHUNK)) {
+            return Err(truncated(py));
+        }
+        self.fill(py, &mut filling, len)?;
+        let bytes = filling
+            .finish()
+            .cast_into::<PyBytes>()
+            .map_err(PyErr::from)?;
+        Ok(Window {
+            bytes: bytes.unbind(),
+            peeked: false,
+        })
+    }
+
+    /// Fills up to `len` bytes in all.
+    fn fill<'py>(&self, py: Python<'py>, filling: &mut Filling<'py>, len: usize) -> R<()> {
+        while filling.filled() < len {
+            let filled = filling.filled();
+            let size = if filled < CHUNK {
+                len.min(CHUNK)
+            } else {
+                len.min(filled.saturating_mul(2))
+            };
+            filling.grow(size)?;
+            let arrived = match &self.methods.readinto {
+                Some(readinto) => {
+                    let count = make::to_ssize(&filling.read_into(readinto.bind(py))?)?;
+                    let Ok(count) = usize::try_from(count) else {
+                        return Err(errors::value_error(py, "readinto() returned negative size"));
+                    };
+                    count >= size - filled && filling.advance(size - filled)
+                }
+                None => {
+                    let wanted = make::size(py, size - filled)?;
+                    let data = attr::call1(self.methods.read.bind(py), &wanted)?;
+                    let Ok(data) = data.cast::<PyBytes>() else {
+                        let ty = data.get_type().repr()?;
+                        let text = format!("read() returned non-bytes object ({})", ty.to_str()?);
+                        return Err(errors::value_error(py, &text));
+                    };
+                    let bytes = Cursor::new(data.as_bytes());
+                    bytes.len() >= size - filled && filling.append(bytes.first(size - filled))
+                }
+            };
+            if !arrived {
+                return Err(truncated(py));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn exhausted(py: Python<'_>) -> crate::object::Raised {
+    errors::unpickling(py, "pickle exhausted before end of frame")
+}
+
+/// The error for an argument that is not there in full.
+#[cold]
+pub fn truncated(py: Python<'_>) -> crate::object::Raised {
+    errors::unpickling(py, "pickle data was truncated")
+}

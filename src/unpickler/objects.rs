@@ -1,0 +1,259 @@
+//! Instances: REDUCE, NEWOBJ, NEWOBJ_EX, OBJ, INST, BUILD; persistent ids; out-of-band buffers.
+
+use pyo3::exceptions::PyUnicodeDecodeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::Machine;
+use super::input::truncated;
+use crate::compat::{QUIRKS, load_messages};
+use crate::errors;
+use crate::object::cursor::Cursor;
+use crate::object::names::tp_name;
+use crate::object::{R, Raised, attr, build, make};
+use crate::state::State;
+
+impl<'py> Machine<'_, 'py> {
+    /// REDUCE.
+    #[inline]
+    pub fn reduce(&mut self) -> R<()> {
+        let args = self.stack.pop(self.py)?;
+        let callable = self.stack.pop(self.py)?;
+        let Ok(args) = args.cast::<PyTuple>() else {
+            return Err(errors::type_error(self.py, "argument list must be a tuple"));
+        };
+        let object = attr::call_tuple(&callable, args)?;
+        self.stack.push(object);
+        Ok(())
+    }
+
+    /// NEWOBJ, or NEWOBJ_EX with keywords.
+    #[inline]
+    pub fn new_object(&mut self, keywords: bool) -> R<()> {
+        let py = self.py;
+        let kwargs = if keywords {
+            Some(self.stack.pop(py)?)
+        } else {
+            None
+        };
+        let args = self.stack.pop(py)?;
+        let class = self.stack.pop(py)?;
+        let object = match (class.cast::<PyType>(), args.cast::<PyTuple>(), &kwargs) {
+            (Ok(class), Ok(args), None) if build::has_new(class) => {
+                build::new_object(class, args, None)?
+            }
+            (Ok(class), Ok(args), Some(kwargs))
+                if build::has_new(class) && kwargs.is_instance_of::<PyDict>() =>
+            {
+                build::new_object(class, args, kwargs.cast::<PyDict>().ok())?
+            }
+            _ => return Err(bad_new(py, &class, &args, kwargs.as_ref())),
+        };
+        self.stack.push(object);
+        Ok(())
+    }
+
+    /// OBJ: the class is just above the mark.
+    #[cold]
+    pub fn obj(&mut self) -> R<()> {
+        let from = self.stack.unmark(self.py)?;
+        if from >= self.stack.len() {
+            return Err(self.stack.underflow(self.py));
+        }
+        let args = make::tuple(self.py, &mut self.stack.items, from + 1)?;
+        let class = self.stack.pop(self.py)?;
+        self.instantiate(&class, &args)
+    }
+
+    /// INST: the class is named by two lines.
+    #[cold]
+    pub fn inst(&mut self, module: Cursor<'_>, name: Cursor<'_>) -> R<()> {
+        let py = self.py;
+        let from = self.stack.unmark(py)?;
+        let (module, name) = self.names(module, name, make::text_ascii)?;
+        let class = self.find_class(&module, &name)?;
+        let args = make::tuple(py, &mut self.stack.items, from)?;
+        self.instantiate(&class, &args)
+    }
+
+    /// GLOBAL.
+    #[cold]
+    pub fn global(&mut self, module: Cursor<'_>, name: Cursor<'_>) -> R<()> {
+        let (module, name) = self.names(module, name, make::text_strict)?;
+        let found = self.find_class(&module, &name)?;
+        self.stack.push(found);
+        Ok(())
+    }
+
+    /// The names in two lines.
+    fn names(
+        &self,
+        module: Cursor<'_>,
+        name: Cursor<'_>,
+        decode: fn(Python<'py>, &[u8]) -> R<Bound<'py, pyo3::types::PyString>>,
+    ) -> R<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let text = |line: Cursor<'_>| {
+            if line.len() < 2 {
+                return Err(truncated(self.py));
+            }
+            decode(self.py, &line.first(line.len() - 1).to_vec())
+        };
+        Ok((text(module)?.into_any(), text(name)?.into_any()))
+    }
+
+    /// An instance as Python 2 made those of its old classes.
+    fn instantiate(&mut self, class: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>) -> R<()> {
+        let py = self.py;
+        let names = &State::get(py).names;
+        let args = args.cast::<PyTuple>().map_err(PyErr::from)?;
+        let object = if args.is_empty()
+            && class.is_instance_of::<PyType>()
+            && attr::get_optional(class, names.getinitargs.bind(py))?.is_none()
+        {
+            attr::call_method1(class, names.new.bind(py), class)?
+        } else {
+            attr::call_tuple(class, args)?
+        };
+        self.stack.push(object);
+        Ok(())
+    }
+
+    /// BUILD.
+    pub fn build(&mut self) -> R<()> {
+        let py = self.py;
+        self.stack.last(py, 2)?;
+        let state = self.stack.pop(py)?;
+        let instance = self.stack.top(py)?.clone();
+        let names = &State::get(py).names;
+        if let Some(setstate) = attr::get_optional(&instance, names.setstate.bind(py))? {
+            attr::call1(&setstate, &state)?;
+            return Ok(());
+        }
+        let (state, slots) = match state.cast::<PyTuple>() {
+            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, Some(pair.get_item(1)?)),
+            _ => (state, None),
+        };
+        if !state.is_none() {
+            let Ok(state) = state.cast::<PyDict>() else {
+                return Err(errors::unpickling(py, "state is not a dictionary"));
+            };
+            let dict = attr::get(&instance, names.dict.bind(py))?;
+            build::each_item(state, |name, value| {
+                make::set_item_of(&dict, &make::interned(name), &value)
+            })?;
+        }
+        if let Some(slots) = slots {
+            let Ok(slots) = slots.cast::<PyDict>() else {
+                return Err(errors::unpickling(py, "slot state is not a dictionary"));
+            };
+            build::each_item(slots, |name, value| {
+                build::set_attribute(&instance, &name, &value)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Before 3.13 a missing `persistent_load` is noticed before the argument is.
+    pub fn check_persistent_first(&self) -> R<()> {
+        if !QUIRKS.persistent_hooks_are_methods && self.hooks.persistent_load(self.py)?.is_none() {
+            return Err(self.no_persistent_load());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn no_persistent_load(&self) -> Raised {
+        errors::unpickling(self.py, load_messages::NO_PERSISTENT_LOAD)
+    }
+
+    /// PERSID: the id is a line of ASCII.
+    #[cold]
+    pub fn persistent_text(&mut self, line: Cursor<'_>) -> R<()> {
+        let py = self.py;
+        self.check_persistent_first()?;
+        let id = make::text_ascii(py, &line.first(line.len() - 1).to_vec());
+        let id = id.map_err(|raised| {
+            let err = raised.take(py);
+            if !err.is_instance_of::<PyUnicodeDecodeError>(py) {
+                return err.into();
+            }
+            errors::unpickling(py, "persistent IDs in protocol 0 must be ASCII strings")
+        })?;
+        self.persistent(id.into_any())
+    }
+
+    /// BINPERSID.
+    #[cold]
+    pub fn persistent_object(&mut self) -> R<()> {
+        self.check_persistent_first()?;
+        let id = self.stack.pop(self.py)?;
+        self.persistent(id)
+    }
+
+    fn persistent(&mut self, id: Bound<'py, PyAny>) -> R<()> {
+        let Some(hook) = self.hooks.persistent_load(self.py)? else {
+            return Err(self.no_persistent_load());
+        };
+        let object = attr::call1(&hook, &id)?;
+        self.stack.push(object);
+        Ok(())
+    }
+
+    /// NEXT_BUFFER.
+    #[cold]
+    pub fn next_buffer(&mut self) -> R<()> {
+        let py = self.py;
+        let Some(buffers) = &self.options.buffers else {
+            return Err(errors::unpickling(
+                py,
+                "pickle stream refers to out-of-band data but no *buffers* argument was given",
+            ));
+        };
+        match build::next_item(buffers)? {
+            Some(buffer) => {
+                self.stack.push(buffer);
+                Ok(())
+            }
+            None => Err(errors::unpickling(py, "not enough out-of-band buffers")),
+        }
+    }
+
+    /// READONLY_BUFFER.
+    #[cold]
+    pub fn readonly_buffer(&mut self) -> R<()> {
+        let py = self.py;
+        let buffer = self.stack.top(py)?.clone();
+        if let Some(view) = build::readonly(&buffer)? {
+            drop(self.stack.pop(py)?);
+            self.stack.push(view);
+        }
+        Ok(())
+    }
+}
+
+/// The error for operands of NEWOBJ or NEWOBJ_EX that do not fit.
+#[cold]
+fn bad_new(
+    py: Python<'_>,
+    class: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyAny>,
+    kwargs: Option<&Bound<'_, PyAny>>,
+) -> Raised {
+    let op = if kwargs.is_some() {
+        "NEWOBJ_EX"
+    } else {
+        "NEWOBJ"
+    };
+    let name = |object: &Bound<'_, PyAny>| tp_name(&object.get_type());
+    let text = match (class.cast::<PyType>(), kwargs) {
+        (Err(_), _) => format!("{op} class argument must be a type, not {}", name(class)),
+        (Ok(ty), _) if !build::has_new(ty) => {
+            format!("{op} class argument '{}' doesn't have __new__", name(class))
+        }
+        (Ok(_), Some(kwargs)) if args.is_instance_of::<PyTuple>() => {
+            format!("{op} kwargs argument must be a dict, not {}", name(kwargs))
+        }
+        _ => format!("{op} args argument must be a tuple, not {}", name(args)),
+    };
+    errors::unpickling(py, &text)
+}

@@ -1,0 +1,372 @@
+//! The loop: one `match` over the opcodes, on the window that is at hand.
+//!
+//! An opcode whose argument is not wholly in the window is left where it is, before it has any effect, and
+//! `pieces.rs` fetches it. This file must not know files or frames.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use super::{Machine, length, scalars};
+use crate::errors;
+use crate::format::opcode::Op;
+use crate::object::cursor::Cursor;
+use crate::object::{R, make, signals};
+
+/// Why the loop has ended.
+pub enum Step<'py> {
+    /// STOP, with the result.
+    Stop(Bound<'py, PyAny>),
+    /// FRAME, with the size of the frame.
+    Frame(usize),
+    /// The window does not hold the next opcode.
+    More,
+}
+
+/// Opcodes between two looks for signals: about a millisecond of work.
+const OPCODES: u32 = 1 << 14;
+
+/// Executes the opcodes in `window` and gives how the run ended and how many bytes are left.
+#[inline]
+pub fn run<'py>(machine: &mut Machine<'_, 'py>, window: Cursor<'_>) -> (R<Step<'py>>, usize) {
+    let mut at = window;
+    let step = steps(machine, &mut at);
+    (step, at.len())
+}
+
+#[inline(always)]
+fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<'py>> {
+    let py = machine.py;
+    let mut at = *place;
+    let mut budget = OPCODES;
+
+    // `place` is written before anything that can fail, so that an error leaves it behind the
+    // opcode's argument.
+    macro_rules! more {
+        ($start:ident) => {{
+            *place = $start;
+            return Ok(Step::More);
+        }};
+    }
+
+    loop {
+        let start = at;
+        // A fixed argument.
+        macro_rules! take {
+            () => {
+                match at.array() {
+                    Some((bytes, rest)) => {
+                        at = rest;
+                        bytes
+                    }
+                    None => more!(start),
+                }
+            };
+        }
+        // A payload of known length.
+        macro_rules! payload {
+            ($len:expr) => {
+                match at.split($len) {
+                    Some((data, rest)) => {
+                        at = rest;
+                        data
+                    }
+                    None => more!(start),
+                }
+            };
+        }
+        macro_rules! line {
+            () => {
+                match at.line() {
+                    Some((line, rest)) => {
+                        at = rest;
+                        line
+                    }
+                    None => more!(start),
+                }
+            };
+        }
+        macro_rules! check {
+            ($result:expr) => {
+                match $result {
+                    Ok(value) => value,
+                    Err(raised) => {
+                        *place = at;
+                        return Err(raised);
+                    }
+                }
+            };
+        }
+
+        budget -= 1;
+        if budget == 0 {
+            budget = OPCODES;
+            check!(signals::check(py));
+        }
+        let [byte] = take!();
+        let Some(op) = Op::decode(byte) else {
+            check!(Err(bad_opcode(py, byte)))
+        };
+        match op {
+            Op::BinGet => {
+                let [index] = take!();
+                check!(machine.get(index.into()));
+            }
+            Op::ShortBinUnicode => {
+                let [len] = take!();
+                let data = payload!(usize::from(len));
+                machine.stack.push(check!(make::text(py, data)));
+            }
+            Op::Memoize => check!(machine.memoize()),
+            Op::BinInt1 => {
+                let [value] = take!();
+                machine.stack.push(check!(make::int(py, value.into())));
+            }
+            Op::BinInt => {
+                let value = i32::from_le_bytes(take!());
+                machine.stack.push(check!(make::int(py, value)));
+            }
+            Op::BinInt2 => {
+                let value = u16::from_le_bytes(take!());
+                machine.stack.push(check!(make::int(py, value.into())));
+            }
+            Op::BinFloat => {
+                let value = f64::from_be_bytes(take!());
+                machine.stack.push(check!(make::float(py, value)));
+            }
+            Op::NoneObject => machine.stack.push(py.None().into_bound(py)),
+            Op::NewTrue => machine
+                .stack
+                .push(PyBool::new(py, true).to_owned().into_any()),
+            Op::NewFalse => machine
+                .stack
+                .push(PyBool::new(py, false).to_owned().into_any()),
+            Op::Mark => machine.stack.mark(),
+            Op::Tuple1 => {
+                let from = check!(machine.stack.last(py, 1));
+                check!(machine.tuple(from));
+            }
+            Op::Tuple2 => {
+                let from = check!(machine.stack.last(py, 2));
+                check!(machine.tuple(from));
+            }
+            Op::Tuple3 => {
+                let from = check!(machine.stack.last(py, 3));
+                check!(machine.tuple(from));
+            }
+            Op::Tuple => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.tuple(from));
+            }
+            Op::EmptyTuple => {
+                let from = machine.stack.len();
+                check!(machine.tuple(from));
+            }
+            Op::EmptyList => machine.stack.push(check!(make::list(py))),
+            Op::EmptyDict => machine.stack.push(check!(make::dict(py))),
+            Op::EmptySet => machine.stack.push(check!(make::set(py))),
+            Op::Append => {
+                let from = check!(machine.stack.last(py, 1));
+                check!(machine.append(from));
+            }
+            Op::Appends => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.append(from));
+            }
+            Op::SetItem => {
+                let from = check!(machine.stack.last(py, 2));
+                check!(machine.set_items(from));
+            }
+            Op::SetItems => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.set_items(from));
+            }
+            Op::AddItems => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.add_items(from));
+            }
+            Op::FrozenSet => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.frozenset(from));
+            }
+            Op::List => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.list(from));
+            }
+            Op::Dict => {
+                let from = check!(machine.stack.unmark(py));
+                check!(machine.dict(from));
+            }
+            Op::LongBinGet => {
+                let index = u32::from_le_bytes(take!());
+                check!(machine.get(index as usize));
+            }
+            Op::BinPut => {
+                let [index] = take!();
+                check!(machine.put(index.into()));
+            }
+            Op::LongBinPut => {
+                let index = u32::from_le_bytes(take!());
+                check!(machine.put(index as usize));
+            }
+            Op::Get => {
+                let line = line!();
+                let index = check!(scalars::index(py, line));
+                check!(machine.get_signed(index));
+            }
+            Op::Put => {
+                let line = line!();
+                check!(machine.put_text(line));
+            }
+            Op::BinUnicode => {
+                let len = u32::from_le_bytes(take!());
+                let data = payload!(len as usize);
+                machine.stack.push(check!(make::text(py, data)));
+            }
+            Op::BinUnicode8 => {
+                let len = check!(length::long(py, op, take!()));
+                let data = payload!(len);
+                machine.stack.push(check!(make::text(py, data)));
+            }
+            Op::ShortBinBytes => {
+                let [len] = take!();
+                let data = payload!(usize::from(len));
+                machine.stack.push(check!(make::bytes(py, data)));
+            }
+            Op::BinBytes => {
+                let len = u32::from_le_bytes(take!());
+                let data = payload!(len as usize);
+                machine.stack.push(check!(make::bytes(py, data)));
+            }
+            Op::BinBytes8 => {
+                let len = check!(length::long(py, op, take!()));
+                let data = payload!(len);
+                machine.stack.push(check!(make::bytes(py, data)));
+            }
+            Op::ByteArray8 => {
+                let len = check!(length::long(py, op, take!()));
+                let data = payload!(len);
+                machine.stack.push(check!(make::bytearray(py, data)));
+            }
+            Op::Long1 => {
+                let [len] = take!();
+                let data = payload!(usize::from(len));
+                machine.stack.push(check!(make::int_from_le(py, data)));
+            }
+            Op::Long4 => {
+                let len = check!(length::of(py, op, &take!() as &[u8; 4]));
+                let data = payload!(len);
+                machine.stack.push(check!(make::int_from_le(py, data)));
+            }
+            Op::ShortBinString => {
+                let [len] = take!();
+                let data = payload!(usize::from(len));
+                let text = scalars::bin_string(py, data, &machine.options.decoding);
+                machine.stack.push(check!(text));
+            }
+            Op::BinString => {
+                let len = check!(length::of(py, op, &take!() as &[u8; 4]));
+                let data = payload!(len);
+                let text = scalars::bin_string(py, data, &machine.options.decoding);
+                machine.stack.push(check!(text));
+            }
+            Op::Int => {
+                let line = line!();
+                machine.stack.push(check!(scalars::int(py, line)));
+            }
+            Op::Long => {
+                let line = line!();
+                machine.stack.push(check!(scalars::long(py, line)));
+            }
+            Op::Float => {
+                let line = line!();
+                machine.stack.push(check!(scalars::float(py, line)));
+            }
+            Op::String => {
+                let line = line!();
+                let text = scalars::string(py, line, &machine.options.decoding);
+                machine.stack.push(check!(text));
+            }
+            Op::Unicode => {
+                let line = line!();
+                machine.stack.push(check!(scalars::unicode(py, line)));
+            }
+            Op::StackGlobal => check!(machine.stack_global()),
+            Op::Global => {
+                let module = line!();
+                // C refuses an empty first line before it reads the second.
+                if module.len() < 2 {
+                    check!(Err(super::input::truncated(py)));
+                }
+                let name = line!();
+                check!(machine.global(module, name));
+            }
+            Op::Reduce => check!(machine.reduce()),
+            Op::NewObj => check!(machine.new_object(false)),
+            Op::NewObjEx => check!(machine.new_object(true)),
+            Op::Build => check!(machine.build()),
+            Op::Obj => check!(machine.obj()),
+            Op::Inst => {
+                check!(machine.stack.check_marked(py));
+                let module = line!();
+                if module.len() < 2 {
+                    check!(Err(super::input::truncated(py)));
+                }
+                let name = line!();
+                check!(machine.inst(module, name));
+            }
+            Op::Ext1 => {
+                let [code] = take!();
+                check!(machine.extension(code.into()));
+            }
+            Op::Ext2 => {
+                let code = u16::from_le_bytes(take!());
+                check!(machine.extension(code.into()));
+            }
+            Op::Ext4 => {
+                let code = i32::from_le_bytes(take!());
+                check!(machine.extension(code));
+            }
+            Op::PersId => {
+                let line = line!();
+                check!(machine.persistent_text(line));
+            }
+            Op::BinPersId => check!(machine.persistent_object()),
+            Op::NextBuffer => check!(machine.next_buffer()),
+            Op::ReadonlyBuffer => check!(machine.readonly_buffer()),
+            Op::Pop => check!(machine.pop()),
+            Op::PopMark => {
+                let from = check!(machine.stack.unmark(py));
+                machine.stack.cut(from);
+            }
+            Op::Dup => {
+                let top = check!(machine.stack.top(py)).clone();
+                machine.stack.push(top);
+            }
+            Op::Proto => {
+                let [proto] = take!();
+                check!(machine.protocol(proto));
+            }
+            Op::Frame => {
+                let len = check!(length::long(py, op, take!()));
+                *place = at;
+                return Ok(Step::Frame(len));
+            }
+            Op::Stop => {
+                let value = check!(machine.stack.pop(py));
+                *place = at;
+                return Ok(Step::Stop(value));
+            }
+        }
+    }
+}
+
+/// The error for a byte that is no opcode.
+#[cold]
+#[inline(never)]
+fn bad_opcode(py: Python<'_>, byte: u8) -> crate::object::Raised {
+    let key = match byte {
+        b'\'' | b'\\' | ..0x20 | 0x7f.. => format!("\\x{byte:02x}"),
+        _ => char::from(byte).to_string(),
+    };
+    errors::unpickling(py, &format!("invalid load key, '{key}'."))
+}

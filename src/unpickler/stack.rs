@@ -1,0 +1,165 @@
+//! The value stack and its marks.
+//!
+//! A mark is a position. Nothing below the topmost mark can be taken before the mark is: that is
+//! the `fence`, 0 without a mark. This file must not know opcodes.
+
+use pyo3::prelude::*;
+
+use crate::errors;
+use crate::object::make::Items;
+use crate::object::{R, Raised};
+
+/// See the module.
+#[derive(Default)]
+pub struct Stack<'py> {
+    /// The values, topmost last.
+    pub items: Items<'py>,
+    marks: Vec<usize>,
+    fence: usize,
+}
+
+impl<'py> Stack<'py> {
+    /// An empty stack in this memory.
+    pub fn new(mut items: Items<'py>, mut marks: Vec<usize>) -> Self {
+        items.clear();
+        marks.clear();
+        Stack {
+            items,
+            marks,
+            fence: 0,
+        }
+    }
+
+    /// The memory, for the next stack; values left are dropped.
+    pub fn into_parts(self) -> (Items<'py>, Vec<usize>) {
+        (self.items, self.marks)
+    }
+
+    /// Number of values.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Number of values that can be taken now.
+    #[inline(always)]
+    pub fn free(&self) -> usize {
+        self.items.len() - self.fence
+    }
+
+    /// Where the topmost mark is, 0 without one.
+    #[inline(always)]
+    pub fn fence(&self) -> usize {
+        self.fence
+    }
+
+    /// Puts a value on top.
+    #[inline(always)]
+    pub fn push(&mut self, value: Bound<'py, PyAny>) {
+        self.items.push(value);
+    }
+
+    /// Takes the top.
+    ///
+    /// # Errors
+    /// UnpicklingError if there is none, or a mark.
+    #[inline(always)]
+    pub fn pop(&mut self, py: Python<'py>) -> R<Bound<'py, PyAny>> {
+        if self.free() > 0
+            && let Some(value) = self.items.pop()
+        {
+            return Ok(value);
+        }
+        Err(self.underflow(py))
+    }
+
+    /// The top.
+    ///
+    /// # Errors
+    /// As [`Stack::pop`].
+    #[inline(always)]
+    pub fn top(&self, py: Python<'py>) -> R<&Bound<'py, PyAny>> {
+        match self.items.last() {
+            Some(value) if self.free() > 0 => Ok(value),
+            _ => Err(self.underflow(py)),
+        }
+    }
+
+    /// Where the topmost `count` values begin.
+    ///
+    /// # Errors
+    /// As [`Stack::pop`].
+    #[inline(always)]
+    pub fn last(&self, py: Python<'py>, count: usize) -> R<usize> {
+        if self.free() < count {
+            return Err(self.underflow(py));
+        }
+        Ok(self.items.len() - count)
+    }
+
+    /// Puts a mark on top.
+    #[inline(always)]
+    pub fn mark(&mut self) {
+        self.fence = self.items.len();
+        self.marks.push(self.fence);
+    }
+
+    /// Takes the topmost mark; what is above it stays.
+    ///
+    /// # Errors
+    /// UnpicklingError if there is none.
+    #[inline(always)]
+    pub fn unmark(&mut self, py: Python<'py>) -> R<usize> {
+        let Some(mark) = self.marks.pop() else {
+            return Err(no_mark(py));
+        };
+        self.fence = self.marks.last().copied().unwrap_or(0);
+        Ok(mark)
+    }
+
+    /// Refuses what needs a mark if there is none.
+    ///
+    /// # Errors
+    /// As [`Stack::unmark`].
+    pub fn check_marked(&self, py: Python<'py>) -> R<()> {
+        if self.is_marked() {
+            return Ok(());
+        }
+        Err(no_mark(py))
+    }
+
+    /// Whether there is a mark.
+    pub fn is_marked(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Whether a mark is what is on top.
+    pub fn mark_on_top(&self) -> bool {
+        self.marks.last() == Some(&self.items.len())
+    }
+
+    /// The error for taking a value where there is none.
+    #[cold]
+    #[inline(never)]
+    pub fn underflow(&self, py: Python<'_>) -> Raised {
+        let text = if self.is_marked() {
+            "unexpected MARK found"
+        } else {
+            "unpickling stack underflow"
+        };
+        errors::unpickling(py, text)
+    }
+
+    /// Drops what is above `from`.
+    ///
+    /// Dropping may run Python code, and that code another load, but none on this stack.
+    pub fn cut(&mut self, from: usize) {
+        self.items.truncate(from);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_mark(py: Python<'_>) -> Raised {
+    errors::unpickling(py, "could not find MARK")
+}
