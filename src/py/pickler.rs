@@ -339,7 +339,7 @@ impl Pickler {
 
     #[cfg(not(Py_3_13))]
     #[deleter]
-    fn del_persistent_id(&self) -> PyResult<()> {
+    fn delete_persistent_id(&self) -> PyResult<()> {
         Err(pyo3::exceptions::PyTypeError::new_err(
             "attribute deletion is not supported",
         ))
@@ -385,7 +385,7 @@ impl Pickler {
     }
 
     #[deleter]
-    fn del_bin(&self) -> PyResult<()> {
+    fn delete_bin(&self) -> PyResult<()> {
         Err(cannot_delete())
     }
 
@@ -403,7 +403,7 @@ impl Pickler {
     }
 
     #[deleter]
-    fn del_fast(&self) -> PyResult<()> {
+    fn delete_fast(&self) -> PyResult<()> {
         Err(cannot_delete())
     }
 
@@ -428,7 +428,7 @@ impl Pickler {
     }
 
     #[deleter]
-    fn del_dispatch_table(&self, py: Python<'_>) -> PyResult<()> {
+    fn delete_dispatch_table(&self, py: Python<'_>) -> PyResult<()> {
         let old = self
             .settings
             .with(py, |settings| settings.dispatch_table.take());
@@ -455,7 +455,7 @@ impl Pickler {
     }
 
     #[deleter]
-    fn del_memo(&self) -> PyResult<()> {
+    fn delete_memo(&self) -> PyResult<()> {
         Err(pyo3::exceptions::PyTypeError::new_err(
             "attribute deletion is not supported",
         ))
