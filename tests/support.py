@@ -301,7 +301,7 @@ def same_bytes(
 # --- loaded objects -------------------------------------------------------------------------
 
 
-_ATOMS = (type(None), bool, int, str, bytes, complex, range, type, type(Ellipsis), slice)
+_ATOMS = (type(None), bool, int, str, bytes, range, type, type(Ellipsis), slice)
 
 
 def isomorphic(a: Any, b: Any) -> str | None:
@@ -318,8 +318,8 @@ def isomorphic(a: Any, b: Any) -> str | None:
         path, x, y = todo.pop()
         if type(x) is not type(y):
             return f"{path}: {type(x).__name__} and {type(y).__name__}"
-        if isinstance(x, float):
-            if type(x) is float and repr(x) != repr(y):
+        if isinstance(x, (float, complex)):
+            if repr(x) != repr(y):
                 return f"{path}: {x!r} and {y!r}"
             continue
         if isinstance(x, _ATOMS) and type(x) in _ATOMS:
@@ -327,7 +327,12 @@ def isomorphic(a: Any, b: Any) -> str | None:
                 return f"{path}: {_short(x)} and {_short(y)}"
             continue
         if callable(x) and hasattr(x, "__qualname__"):
-            if x is not y:
+            owner_x, owner_y = getattr(x, "__self__", None), getattr(y, "__self__", None)
+            if owner_x is not None and owner_y is not None and not isinstance(owner_x, type):
+                if x.__name__ != y.__name__:
+                    return f"{path}: {x!r} and {y!r}"
+                todo.append((f"{path}.__self__", owner_x, owner_y))
+            elif x is not y and x != y:
                 return f"{path}: {x!r} is not {y!r}"
             continue
         seen = id(x) in forward
@@ -338,10 +343,11 @@ def isomorphic(a: Any, b: Any) -> str | None:
             continue
         forward[id(x)], backward[id(y)] = y, x
         if isinstance(x, (tuple, list)):
-            if len(x) != len(y):
-                return f"{path}: lengths {len(x)} and {len(y)}"
-            for i in range(len(x)):
-                base = tuple if isinstance(x, tuple) else list
+            base = tuple if isinstance(x, tuple) else list  # `__len__` and `__iter__` may lie
+            sizes = base.__len__(x), base.__len__(y)
+            if sizes[0] != sizes[1]:
+                return f"{path}: lengths {sizes[0]} and {sizes[1]}"
+            for i in range(sizes[0]):
                 todo.append((f"{path}[{i}]", base.__getitem__(x, i), base.__getitem__(y, i)))
         elif isinstance(x, dict):
             xs, ys = list(dict.items(x)), list(dict.items(y))

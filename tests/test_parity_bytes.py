@@ -494,7 +494,7 @@ def test_pickler_hook(hook: str, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("name", [n for n in CASES if n not in HEAVY][::3])
+@pytest.mark.parametrize("name", [n for n in CASES if n not in HEAVY][::5])
 def test_fast_mode(name: str, protocol: int) -> None:
     """`fast` writes no memo entries; objects that need one fail in the same way."""
     same_hook(PICKLERS["fast"], CASES[name], protocol)
@@ -502,7 +502,7 @@ def test_fast_mode(name: str, protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("hook", ["override_nothing", "table_chain_map", "persistent_static"])
-@pytest.mark.parametrize("name", list(CASES)[::5])
+@pytest.mark.parametrize("name", list(CASES)[::11])
 def test_hooks_that_change_little(hook: str, name: str, protocol: int) -> None:
     """With a hook in place no short cut for plain objects may be taken."""
     same_hook(PICKLERS[hook], CASES[name], protocol)
