@@ -89,8 +89,7 @@ def _sessions(path: Path) -> Iterator[tuple[str, str]]:
     """Name and outcome ("success", "failed", "aborted", "skipped") of each nox session."""
     if path.exists():
         for session in json.loads(path.read_text())["sessions"]:
-            signature = session.get("signature") or session["name"]
-            yield signature, session["result"].lower()
+            yield session["signatures"][0], session["result"]
 
 
 def summary(elapsed: float) -> int:

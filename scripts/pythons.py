@@ -260,7 +260,8 @@ def selected() -> tuple[Interpreter, ...]:
     names = [name for name in os.environ.get("OXIPICKLE_TEST_ON", "").split(",") if name]
     if not names:
         return found()
-    return tuple(choose(_current() if name == "current" else name) for name in names)
+    chosen = [choose(_current() if name == "current" else name) for name in names]
+    return tuple(interpreter for interpreter in found() if interpreter in chosen)
 
 
 def _current() -> str:
