@@ -421,36 +421,48 @@ impl<'py> Call<'py> for SlotCall<'_, 'py> {
 
 /// A method, or a function without keywords, with `N` arguments, all positional only.
 pub struct Method<const N: usize> {
-    owner: &'static str,
+    class: &'static str,
     signature: Signature<N>,
-    /// Whether C parses the arguments of this method like those of a function with keywords. If
-    /// not, the interpreter counts them, in other words.
-    parsed: bool,
+    convention: Convention,
 }
 
-/// `Pickler.dump(obj, /)`
-pub static PICKLER_DUMP: Method<1> =
-    Method::new("Pickler", "dump", arg_messages::METHODS_ARE_PARSED);
-/// `Pickler.persistent_id(obj, /)`
-pub static PERSISTENT_ID: Method<1> = Method::new("Pickler", "persistent_id", false);
-/// `Unpickler.load()`
-pub static UNPICKLER_LOAD: Method<0> =
-    Method::new("Unpickler", "load", arg_messages::METHODS_ARE_PARSED);
-/// `Unpickler.find_class(module_name, global_name, /)`
-pub static FIND_CLASS: Method<2> =
-    Method::new("Unpickler", "find_class", arg_messages::METHODS_ARE_PARSED);
-/// `Unpickler.persistent_load(pid, /)`
-pub static PERSISTENT_LOAD: Method<1> = Method::new("Unpickler", "persistent_load", true);
+/// How C takes the arguments of a [`Method`], which decides how it words its errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Convention {
+    /// The interpreter counts them.
+    Counted,
+    /// They are parsed like those of a function with keywords.
+    Parsed,
+    /// Likewise, and keywords come in a dict, since a class is called.
+    Class,
+}
 
+const COUNTED_OR_PARSED: Convention = if arg_messages::METHODS_ARE_PARSED {
+    Convention::Parsed
+} else {
+    Convention::Counted
+};
+
+/// `Pickler.dump(obj, /)`
+pub static PICKLER_DUMP: Method<1> = Method::new("Pickler", "dump", COUNTED_OR_PARSED);
+/// `Pickler.persistent_id(obj, /)`
+pub static PERSISTENT_ID: Method<1> = Method::new("Pickler", "persistent_id", Convention::Counted);
+/// `Unpickler.load()`
+pub static UNPICKLER_LOAD: Method<0> = Method::new("Unpickler", "load", COUNTED_OR_PARSED);
+/// `Unpickler.find_class(module_name, global_name, /)`
+pub static FIND_CLASS: Method<2> = Method::new("Unpickler", "find_class", COUNTED_OR_PARSED);
+/// `Unpickler.persistent_load(pid, /)`
+pub static PERSISTENT_LOAD: Method<1> =
+    Method::new("Unpickler", "persistent_load", Convention::Parsed);
 /// `PickleBuffer(object, /)`
-pub static PICKLE_BUFFER: Method<1> = Method::new("pickle", "PickleBuffer", true);
+pub static PICKLE_BUFFER: Method<1> = Method::new("", "PickleBuffer", Convention::Class);
 
 impl<const N: usize> Method<N> {
-    const fn new(owner: &'static str, name: &'static str, parsed: bool) -> Self {
+    const fn new(class: &'static str, name: &'static str, convention: Convention) -> Self {
         Method {
-            owner,
+            class,
             signature: Signature::new(name, [""; N], N, N, N),
-            parsed,
+            convention,
         }
     }
 
@@ -476,22 +488,35 @@ impl<const N: usize> Method<N> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> R<[Bound<'py, PyAny>; N]> {
+        let py = args.py();
         let keywords = kwargs.map_or(0, |kwargs| kwargs.len());
+        if let Some(kwargs) = kwargs
+            && self.convention != Convention::Class
+            && kwargs
+                .keys()
+                .iter()
+                .any(|key| !key.is_instance_of::<PyString>())
+        {
+            // C has fast calls here, for which the interpreter looks at the dict beforehand.
+            return Err(type_error(py, "keywords must be strings"));
+        }
         match <&[_; N]>::try_from(args.as_slice()) {
             Ok(args) if keywords == 0 || self.ignores_keywords() => Ok(args.clone()),
-            _ => Err(self.refuse(args.py(), args.len(), keywords)),
+            _ => Err(self.refuse(py, args.len(), keywords)),
         }
     }
 
     const fn ignores_keywords(&self) -> bool {
-        self.parsed && N == 0 && !arg_messages::LOAD_REFUSES_KEYWORDS
+        matches!(self.convention, Convention::Parsed)
+            && N == 0
+            && !arg_messages::LOAD_REFUSES_KEYWORDS
     }
 
     /// The error for a call with another number of arguments, or with keywords.
     #[cold]
     fn refuse(&self, py: Python<'_>, given: usize, keywords: usize) -> Raised {
-        let (owner, name) = (self.owner, self.signature.name);
-        let text = if self.parsed {
+        let (class, name) = (self.class, self.signature.name);
+        let text = if self.convention != Convention::Counted {
             match N {
                 0 => format!("{name}() takes no arguments"),
                 _ => self
@@ -500,11 +525,11 @@ impl<const N: usize> Method<N> {
                     .unwrap_or_default(),
             }
         } else if keywords > 0 {
-            format!("{owner}.{name}() takes no keyword arguments")
+            format!("{class}.{name}() takes no keyword arguments")
         } else {
             match N {
-                0 => format!("{owner}.{name}() takes no arguments ({given} given)"),
-                1 => format!("{owner}.{name}() takes exactly one argument ({given} given)"),
+                0 => format!("{class}.{name}() takes no arguments ({given} given)"),
+                1 => format!("{class}.{name}() takes exactly one argument ({given} given)"),
                 _ => format!("{name} expected {N} arguments, got {given}"),
             }
         };
