@@ -367,9 +367,9 @@ impl File {
     /// Reads what was used of what `peek` showed.
     fn pass(&mut self, py: Python<'_>, at: usize) -> R<()> {
         if at > self.passed {
-            let used = at - self.passed;
+            let used = make::size(py, at - self.passed)?;
+            attr::call1(self.methods.read.bind(py), &used)?;
             self.passed = at;
-            attr::call1(self.methods.read.bind(py), &make::size(py, used)?)?;
         }
         Ok(())
     }

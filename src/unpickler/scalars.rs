@@ -65,9 +65,12 @@ pub fn int<'py>(py: Python<'py>, line: Cursor<'_>) -> R<Bound<'py, PyAny>> {
     })
 }
 
-/// What `strtol` makes of a line, if the line is nothing but one number that fits 64 bits.
+/// What `strtol` makes of a line, if the line is nothing but one number that fits 64 bits, or nothing.
 fn c_int(line: &[u8]) -> Option<i64> {
-    let line = line.strip_suffix(b"\n")?;
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    if line.is_empty() {
+        return Some(0);
+    }
     let blank = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
     let start = line.iter().position(|byte| !blank(byte))?;
     let (negative, digits) = match &line[start..] {
