@@ -53,6 +53,9 @@ pub struct Buf<B> {
     backing: B,
 }
 
+// SAFETY: `start` points into the memory of `backing`, which the buffer owns.
+unsafe impl<B: Send> Send for Buf<B> {}
+
 impl<B: Backing> Buf<B> {
     /// An empty buffer over the memory of `backing`.
     pub fn new(mut backing: B) -> Self {
@@ -171,14 +174,14 @@ impl<B: Backing> Buf<B> {
         self.len = len;
     }
 
-    /// The memory and the number of bytes written to it.
-    pub fn into_parts(self) -> (B, usize) {
-        (self.backing, self.len)
-    }
-
-    /// The memory.
-    pub fn backing_mut(&mut self) -> &mut B {
-        &mut self.backing
+    /// Hands the memory and the number of bytes written to it to `take`, which may exchange the memory; the buffer
+    /// is empty afterwards.
+    pub fn take_with<A>(&mut self, take: impl FnOnce(&mut B, usize) -> A) -> A {
+        let len = std::mem::take(&mut self.len);
+        let taken = take(&mut self.backing, len);
+        (self.start, self.capacity) = self.backing.region();
+        self.limit = self.capacity;
+        taken
     }
 }
 

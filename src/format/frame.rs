@@ -268,15 +268,15 @@ impl<B: Backing> Output<B> {
         self.set_attention();
     }
 
-    /// The memory, whatever is in it.
-    pub fn abandon(self) -> (B, usize) {
-        self.buf.into_parts()
-    }
-
-    /// The memory and the number of bytes in it; no frame may be open.
-    pub fn into_parts(self) -> (B, usize) {
-        debug_assert!(self.frame_start == CLOSED);
-        self.buf.into_parts()
+    /// Hands the memory and the number of bytes written to it to `take`, which may exchange the memory; the
+    /// stream is empty afterwards, and without frames.
+    pub fn take_with<A>(&mut self, take: impl FnOnce(&mut B, usize) -> A) -> A {
+        let taken = self.buf.take_with(take);
+        self.framing = false;
+        self.frame_start = CLOSED;
+        self.always = false;
+        self.set_attention();
+        taken
     }
 }
 

@@ -6,7 +6,6 @@
 pub mod arg;
 pub mod buf;
 pub mod frame;
-pub mod long;
 pub mod opcode;
 pub mod scan;
 pub mod text;

@@ -55,7 +55,10 @@ mod tests {
 
     #[test]
     fn agrees_with_the_standard_library() {
-        let text: String = (0..0x11_0000).step_by(37).filter_map(char::from_u32).collect();
+        let text: String = (0..0x11_0000)
+            .step_by(37)
+            .filter_map(char::from_u32)
+            .collect();
         let units: Vec<u32> = text.chars().map(u32::from).collect();
         let mut out = vec![0; size(&units)];
         assert_eq!(encode(&units, &mut out), text.len());

@@ -165,8 +165,7 @@ pub fn generic_set(
 ) -> R<()> {
     let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
     // SAFETY: all are alive; NULL means deletion.
-    let code =
-        unsafe { pyffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
+    let code = unsafe { pyffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
     super::status(object.py(), code).map(drop)
 }
 
@@ -218,9 +217,7 @@ pub fn is_method_of_class<'py>(
             return false;
         }
         let own = ffi::_PyType_Lookup(class.as_type_ptr(), name.as_ptr());
-        if own.is_null()
-            || pyffi::Py_TYPE(own) != &raw mut pyffi::PyMethodDescr_Type
-        {
+        if own.is_null() || pyffi::Py_TYPE(own) != &raw mut pyffi::PyMethodDescr_Type {
             return false;
         }
         let own = own.cast::<pyffi::PyMethodDescrObject>();

@@ -24,56 +24,66 @@ pub struct BytesOut {
 }
 
 impl BytesOut {
-    /// Memory that starts in `scratch`; it moves on to a bytes object if `into_bytes`, and
-    /// otherwise stays a vector.
-    pub fn new(scratch: Vec<u8>, into_bytes: bool) -> Self {
+    /// Empty memory.
+    pub fn new() -> Self {
         BytesOut {
-            scratch,
+            scratch: Vec::new(),
             bytes: std::ptr::null_mut(),
-            into_bytes,
+            into_bytes: false,
         }
     }
 
-    /// The first `len` bytes as a bytes object, and the scratch vector back.
+    /// Starts a new result: one that moves on to a bytes object if `into_bytes`.
+    ///
+    /// What was collected is forgotten, and a scratch vector that has become large is given up.
+    pub fn restart(&mut self, into_bytes: bool) {
+        self.into_bytes = into_bytes;
+        self.discard();
+        if self.scratch.capacity() > 4 * SCRATCH_SIZE {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// The first `len` bytes as a bytes object; back to the scratch vector.
     ///
     /// # Errors
     /// MemoryError.
-    pub fn finish(mut self, py: Python<'_>, len: usize) -> (R<Bound<'_, PyAny>>, Vec<u8>) {
-        let scratch = std::mem::take(&mut self.scratch);
+    pub fn finish<'py>(&mut self, py: Python<'py>, len: usize) -> R<Bound<'py, PyAny>> {
         if self.bytes.is_null() {
             // SAFETY: the caller filled the first `len` bytes of the scratch vector's memory.
-            let result = unsafe {
+            return unsafe {
                 owned(
                     py,
-                    pyffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), len as isize),
+                    pyffi::PyBytes_FromStringAndSize(self.scratch.as_ptr().cast(), len as isize),
                 )
             };
-            return (result, scratch);
         }
         let mut bytes = std::mem::replace(&mut self.bytes, std::ptr::null_mut());
-        // SAFETY: `bytes` is a bytes object with one reference, ours.
-        let code = unsafe { ffi::_PyBytes_Resize(&mut bytes, len as isize) };
-        let result = if code < 0 {
-            Err(Raised::seen(py))
-        } else {
-            // SAFETY: the call succeeded, so this is the one reference.
-            unsafe { owned(py, bytes) }
-        };
-        (result, scratch)
+        // SAFETY: `bytes` is a bytes object with one reference, ours. On failure it is freed.
+        unsafe {
+            if ffi::_PyBytes_Resize(&mut bytes, len as isize) < 0 {
+                return Err(Raised::seen(py));
+            }
+            owned(py, bytes)
+        }
     }
 
-    /// The scratch vector, when nothing was kept.
-    pub fn into_scratch(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.scratch)
+    fn discard(&mut self) {
+        let bytes = std::mem::replace(&mut self.bytes, std::ptr::null_mut());
+        if !bytes.is_null() {
+            // SAFETY: one reference, ours; a pickle is written by an attached thread.
+            unsafe { pyffi::Py_DECREF(bytes) };
+        }
     }
 }
 
+// SAFETY: the bytes object belongs to this value alone until it is finished, and is touched by attached threads
+// only.
+unsafe impl Send for BytesOut {}
+
 impl Drop for BytesOut {
     fn drop(&mut self) {
-        if !self.bytes.is_null() {
-            // SAFETY: one reference, ours; a pickle is written by an attached thread.
-            unsafe { pyffi::Py_DECREF(self.bytes) };
-        }
+        self.discard();
     }
 }
 
@@ -99,7 +109,9 @@ unsafe impl Backing for BytesOut {
         }
         let (start, capacity) = self.region();
         // Doubling costs address space, not memory: pages beyond what is written stay untouched.
-        let wanted = size.max(capacity.saturating_mul(2)).min(isize::MAX as usize - 64);
+        let wanted = size
+            .max(capacity.saturating_mul(2))
+            .min(isize::MAX as usize - 64);
         if wanted < size {
             return Err(NoMemory);
         }

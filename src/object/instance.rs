@@ -44,27 +44,27 @@ pub struct Inline<'w> {
 }
 
 #[repr(C)]
-struct KeyEntry {
-    key: *mut pyffi::PyObject,
+pub(super) struct KeyEntry {
+    pub(super) key: *mut pyffi::PyObject,
     value: *mut pyffi::PyObject,
 }
 
 /// The head of a dict's key table.
 #[repr(C)]
-struct Keys {
+pub(super) struct Keys {
     refcnt: isize,
     log2_size: u8,
-    log2_index_bytes: u8,
-    kind: u8,
+    pub(super) log2_index_bytes: u8,
+    pub(super) kind: u8,
     #[cfg(Py_GIL_DISABLED)]
     mutex: u8,
     version: u32,
-    usable: isize,
-    nentries: isize,
+    pub(super) usable: isize,
+    pub(super) nentries: isize,
 }
 
 /// `DICT_KEYS_SPLIT`: the table of a class's instances.
-const SPLIT: u8 = 2;
+pub(super) const SPLIT: u8 = 2;
 
 impl<'w> Inline<'w> {
     /// Number of attributes.
@@ -277,7 +277,7 @@ unsafe fn managed<'w>(object: Obj<'w>) -> Attributes<'w> {
 
 /// `Py_TPFLAGS_INLINE_VALUES`.
 #[cfg(Py_3_13)]
-const INLINE_VALUES: std::ffi::c_ulong = 1 << 2;
+pub(super) const INLINE_VALUES: std::ffi::c_ulong = 1 << 2;
 
 /// The `__dict__` of an instance, made if there is none yet.
 ///
@@ -335,7 +335,7 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The attributes of `object` as this file reads them.
-fn read<'py>(object: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+pub(super) fn read<'py>(object: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let place = dict_place(&object.get_type());
     // SAFETY: nothing below runs Python until the window is gone; the objects are owned before.
     let window = unsafe { Window::open() };

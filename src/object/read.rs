@@ -90,11 +90,7 @@ impl<'w> Str<'w> {
 /// # Safety
 /// `object` is an exact str, alive and unchanging for `'w`; `state` and `length` are its own.
 #[inline]
-unsafe fn text_rare<'w>(
-    object: *mut pyffi::PyASCIIObject,
-    state: u32,
-    length: usize,
-) -> Text<'w> {
+unsafe fn text_rare<'w>(object: *mut pyffi::PyASCIIObject, state: u32, length: usize) -> Text<'w> {
     if state & COMPACT == 0 {
         return Text::Legacy;
     }

@@ -34,19 +34,13 @@ pub struct TypeInfo {
 }
 
 /// A small table of classes, one entry a bucket; the newest wins.
+#[derive(Default)]
 pub struct TypeCache {
+    /// Empty until the first class is kept.
     buckets: Vec<Option<TypeInfo>>,
 }
 
 const BUCKETS: usize = 64;
-
-impl Default for TypeCache {
-    fn default() -> Self {
-        TypeCache {
-            buckets: vec![None; BUCKETS],
-        }
-    }
-}
 
 impl TypeCache {
     #[inline(always)]
@@ -59,12 +53,35 @@ impl TypeCache {
     #[inline(always)]
     pub fn get(&self, ty: Type<'_>) -> Option<&TypeInfo> {
         let address = ty.as_ptr().addr();
-        let info = self.buckets[Self::bucket(address)].as_ref()?;
+        let info = self.buckets.get(Self::bucket(address))?.as_ref()?;
         (info.address == address && info.version == version(ty.as_ptr())).then_some(info)
     }
 
+    /// What is known of a class, for code that may run Python: looks at it if need be.
+    ///
+    /// None as in [`look_at`].
+    pub fn known(&mut self, ty: &Bound<'_, PyType>, now: u64) -> Option<&TypeInfo> {
+        let bucket = Self::bucket(ty.as_ptr().addr());
+        let fresh = match self.buckets.get(bucket) {
+            Some(Some(info)) => {
+                info.address != ty.as_ptr().addr() || info.version != version(ty.as_type_ptr())
+            }
+            _ => true,
+        };
+        if fresh {
+            let info = look_at(ty, now)?;
+            self.put(info);
+        }
+        let info = self.buckets[bucket].as_mut()?;
+        info.checked_at = now;
+        Some(info)
+    }
+
     /// Keeps what is known of a class.
-    pub fn put(&mut self, info: TypeInfo) {
+    fn put(&mut self, info: TypeInfo) {
+        if self.buckets.is_empty() {
+            self.buckets.resize(BUCKETS, None);
+        }
         let bucket = Self::bucket(info.address);
         self.buckets[bucket] = Some(info);
     }
@@ -72,7 +89,7 @@ impl TypeCache {
 
 /// The version tag, 0 if the class has none at the moment.
 #[inline(always)]
-fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
+pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
     // SAFETY: a type object, alive.
     unsafe {
         #[cfg(not(Py_3_14))]
@@ -98,7 +115,7 @@ fn lookup<'py>(ty: &Bound<'py, PyType>, name: &Py<PyString>) -> Option<Bound<'py
 ///
 /// None if the verdict must not be kept: the class has no version tag, or its slots are not known
 /// yet (`copyreg._slotnames` finds them when the first instance goes through `__reduce_ex__`).
-pub fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<TypeInfo> {
+fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<TypeInfo> {
     let state = State::get(ty.py());
     let names = &state.names;
     // A look-up gives the class a version tag, if it can have one.
@@ -146,7 +163,10 @@ fn own_slotnames<'py>(ty: &Bound<'py, PyType>, names: &Names) -> Option<Bound<'p
 
 /// Whether the layout and the hooks of `ty` are those of a class made by a class statement over `object`.
 fn is_ordinary(ty: &Bound<'_, PyType>) -> bool {
-    let (base, base_meta) = (&raw mut pyffi::PyBaseObject_Type, &raw mut pyffi::PyType_Type);
+    let (base, base_meta) = (
+        &raw mut pyffi::PyBaseObject_Type,
+        &raw mut pyffi::PyType_Type,
+    );
     // SAFETY: type objects, alive; only fields are read.
     unsafe {
         let raw = ty.as_type_ptr();
@@ -167,8 +187,7 @@ fn is_ordinary(ty: &Bound<'_, PyType>) -> bool {
             && (*raw).tp_itemsize == 0
             && (*raw).tp_new.is_some()
             && (*raw).tp_basicsize <= expected
-            && (*raw).tp_getattro.map(|f| f as usize)
-                == (*base).tp_getattro.map(|f| f as usize)
+            && (*raw).tp_getattro.map(|f| f as usize) == (*base).tp_getattro.map(|f| f as usize)
             && (*meta).tp_getattro.map(|f| f as usize)
                 == (*base_meta).tp_getattro.map(|f| f as usize)
     }

@@ -284,35 +284,36 @@ impl Log {
         Ok(())
     }
 
-    /// Releases what is counted, forgets the rest, and gives back the empty memory.
-    pub fn release(mut self, py: Python<'_>) -> Vec<usize> {
-        let mut entries = std::mem::take(&mut self.entries);
+    /// Releases what is counted and forgets the rest. The memory is kept, if it is not large.
+    #[inline]
+    pub fn clear(&mut self, py: Python<'_>) {
         let kept = std::mem::take(&mut self.kept);
+        self.entered = 0;
+        if kept == 0 && self.entries.capacity() <= LARGE_LOG {
+            self.entries.clear();
+            return;
+        }
+        // Releasing may run code that comes back to an owner of this log: it finds it empty.
+        let mut entries = std::mem::take(&mut self.entries);
         for &entry in &entries[..kept] {
             // SAFETY: counted, and given up here.
             drop(unsafe { Bound::from_owned_ptr(py, untagged(entry)) });
         }
-        entries.clear();
-        entries
-    }
-
-    /// An empty log in memory that [`Log::release`] gave back.
-    pub fn reuse(entries: Vec<usize>) -> Self {
-        debug_assert!(entries.is_empty());
-        Log {
-            entries,
-            kept: 0,
-            entered: 0,
+        if self.entries.is_empty() && entries.capacity() <= LARGE_LOG {
+            entries.clear();
+            self.entries = entries;
         }
     }
 }
+
+/// Entries beyond which the memory of a log is not kept.
+const LARGE_LOG: usize = 1 << 16;
 
 impl Drop for Log {
     fn drop(&mut self) {
         if self.kept != 0 {
             // SAFETY: what holds counted references is dropped by an attached thread.
-            let py = unsafe { Python::assume_attached() };
-            std::mem::take(self).release(py);
+            self.clear(unsafe { Python::assume_attached() });
         }
     }
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::fault::F;
 use super::memo::Memo;
 use super::notes;
-use super::scratch::Scratch;
+use super::scratch;
 use super::session::{Flow, Session};
 use super::task::Task;
 use crate::object::world::{Slot, window};
@@ -57,7 +57,7 @@ pub struct Config<'a, 'py> {
 /// See the module.
 pub struct Engine<'a, 'py> {
     pub(super) py: Python<'py>,
-    pub(super) session: Session,
+    pub(super) session: Box<Session>,
     pub(super) config: Config<'a, 'py>,
 }
 
@@ -72,22 +72,24 @@ impl<'a, 'py> Engine<'a, 'py> {
         config: Config<'a, 'py>,
         object: &Bound<'py, PyAny>,
     ) -> R<Option<Bound<'py, PyAny>>> {
-        let mut scratch = Scratch::take();
-        let mut session = Session::new(std::mem::take(&mut *scratch), config.write.is_some());
-        session.protocol = config.protocol;
-        session.binary = config.protocol > 0;
-        session.hooked = config.persistent_id.is_some();
-        session.overridden = config.reducer_override.is_some()
+        let mut session = scratch::take();
+        let overridden = config.reducer_override.is_some()
             || config
                 .owner
                 .is_some_and(|owner| owner.dispatch_table(py).is_some());
+        session.start(
+            config.protocol,
+            config.write.is_some(),
+            config.persistent_id.is_some(),
+            overridden,
+        );
         let mut engine = Engine {
             py,
             session,
             config,
         };
         let result = engine.run(object);
-        engine.finish(result, scratch)
+        engine.finish(result)
     }
 
     fn run(&mut self, object: &Bound<'py, PyAny>) -> R<()> {
@@ -123,44 +125,33 @@ impl<'a, 'py> Engine<'a, 'py> {
         }
     }
 
-    /// Ends the dump: the last of the output goes where it belongs, the memory is kept for the next.
-    fn finish(
-        mut self,
-        result: R<()>,
-        mut scratch: Box<Scratch>,
-    ) -> R<Option<Bound<'py, PyAny>>> {
+    /// Ends the dump: the last of the output goes where it belongs, the session is kept for the next.
+    fn finish(mut self, mut result: R<()>) -> R<Option<Bound<'py, PyAny>>> {
         let py = self.py;
         let to_file = self.config.write.is_some();
-        let mut result = result.and_then(|()| {
-            if to_file || self.config.owner.is_some() {
-                // The memo may outlive the borrowed objects.
-                self.thaw()?;
-            }
-            if to_file { self.flush() } else { Ok(()) }
-        });
+        if self.config.owner.is_some() {
+            // The memo outlives the borrowed objects.
+            result = result.and_then(|()| self.thaw());
+        }
         let mut output = None;
-        if result.is_ok() && !to_file {
-            let (bytes, buffer) = self.session.take_bytes(py);
-            scratch.buffer = buffer;
-            match bytes {
-                Ok(bytes) => output = Some(bytes),
-                Err(raised) => result = Err(raised),
+        if result.is_ok() {
+            if to_file {
+                if self.config.owner.is_none() {
+                    result = self.thaw();
+                }
+                result = result.and_then(|()| self.flush());
+            } else {
+                match self.session.take_bytes(py) {
+                    Ok(bytes) => output = Some(bytes),
+                    Err(raised) => result = Err(raised),
+                }
             }
         }
-        // What is still borrowed is forgotten, what is counted is released; both may run user code
-        // that meets the error set above, so that is put aside.
+        // What is still borrowed is forgotten, what is counted is released. That may run user code, which
+        // must not meet the exception.
         let pending = result.err().map(|raised| raised.take(py));
-        let (mut rest, memo) = self.session.into_scratch(py);
-        if rest.buffer.capacity() == 0 {
-            rest.buffer = std::mem::take(&mut scratch.buffer);
-        }
-        if self.config.owner.is_none() {
-            rest.memory = memo.release(py);
-        } else {
-            drop(memo);
-        }
-        *scratch = rest;
-        scratch.put();
+        self.session.reset(py);
+        scratch::put(self.session);
         match pending {
             Some(err) => Err(Raised::new(py, err)),
             None => Ok(output),

@@ -45,10 +45,17 @@ impl<'py> Engine<'_, 'py> {
         }
         let module_name = self.which_module(&object, &name)?;
         let name = self.mangled(name)?;
-        let parent = self.verify(&object, &module_name, &name)?;
+        let (module, parent) = self.verify(&object, &module_name, &name)?;
         if self.session.protocol >= 2 && self.extension(&module_name, &name, &object)? {
             return Ok(());
         }
+        let name =
+            if QUIRKS.dotted_names_memoised && parent.is(&module) && modules::is_dotted(&name) {
+                // Its own module is among its parts.
+                modules::split(&name)?.pop().unwrap_or(name)
+            } else {
+                name
+            };
         if self.session.protocol >= 4 {
             return self.push(Task::Global {
                 object: Slot::owned(object),
@@ -76,7 +83,7 @@ impl<'py> Engine<'_, 'py> {
             self.push(Task::Put {
                 object: Slot::owned(object),
             })?;
-            return self.reduce_call(value);
+            return self.reduce_call(None, value);
         }
         let head = self.head(&module_name, &parts[0])?;
         let head = pyo3::types::PyBytes::new(py, &head).into_any();
@@ -176,14 +183,14 @@ impl<'py> Engine<'_, 'py> {
         Ok(PyString::new(self.py, &mangled))
     }
 
-    /// Imports the module, and sees that it has `object` under that name; gives what the last part of the
-    /// name was found in.
+    /// Imports the module, and sees that it has `object` under that name; gives the module and what the
+    /// last part of the name was found in.
     fn verify(
         &self,
         object: &Bound<'py, PyAny>,
         module_name: &Bound<'py, PyAny>,
         name: &Bound<'py, PyString>,
-    ) -> R<Bound<'py, PyAny>> {
+    ) -> R<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let py = self.py;
         let module = match modules::import(module_name) {
             Ok(module) => module,
@@ -194,7 +201,7 @@ impl<'py> Engine<'_, 'py> {
             Err(raised) => return Err(self.not_found(object, module_name, name, raised)?),
         };
         if found.is(object) {
-            return Ok(parent);
+            return Ok((module, parent));
         }
         let text = format!(
             "Can't pickle {}: it's not the same object as {}.{}",
@@ -310,11 +317,7 @@ impl<'py> Engine<'_, 'py> {
     }
 
     /// The GLOBAL opcode for a name without dots, below protocol 4.
-    fn head(
-        &self,
-        module_name: &Bound<'py, PyString>,
-        name: &Bound<'py, PyString>,
-    ) -> R<Vec<u8>> {
+    fn head(&self, module_name: &Bound<'py, PyString>, name: &Bound<'py, PyString>) -> R<Vec<u8>> {
         let py = self.py;
         let protocol = self.session.protocol;
         let (module_name, name) = if self.config.fix_imports && protocol < 3 {
@@ -382,7 +385,12 @@ fn python2_names<'py>(
         let table = "_compat_pickle.REVERSE_NAME_MAPPING values should be";
         let pair = match pair.cast_into::<PyTuple>() {
             Ok(pair) if pair.len() == 2 => pair,
-            Ok(pair) => return fail(format!("{table} 2-tuples, not {}", tp_name(&pair.get_type()))),
+            Ok(pair) => {
+                return fail(format!(
+                    "{table} 2-tuples, not {}",
+                    tp_name(&pair.get_type())
+                ));
+            }
             Err(err) => {
                 let ty = tp_name(&err.into_inner().get_type());
                 return fail(format!("{table} 2-tuples, not {ty}"));

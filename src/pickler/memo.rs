@@ -36,10 +36,6 @@ pub struct Memo {
     far: HashTable<Entry>,
 }
 
-/// The memory of a memo, kept for the next call.
-#[derive(Default)]
-pub struct Memory(Vec<usize>);
-
 /// The hash of an address.
 ///
 /// The low bits of the address stay in order, so that objects that are neighbours in memory are
@@ -53,21 +49,15 @@ fn hash(address: usize) -> u64 {
 }
 
 impl Memo {
-    /// An empty memo in used memory.
-    pub fn reuse(memory: Memory) -> Self {
-        Memo {
-            log: Log::reuse(memory.0),
-            ..Memo::default()
+    /// Releases the objects, which may run Python code. The memory is kept, if it is not large.
+    #[inline]
+    pub fn clear(&mut self, py: Python<'_>) {
+        self.near.clear();
+        // A large table is dropped, not cleared: that costs less.
+        if self.far.capacity() != 0 {
+            self.far = HashTable::new();
         }
-    }
-
-    /// Releases the objects, which may run Python code, and gives back the memory, unless it is large.
-    pub fn release(self, py: Python<'_>) -> Memory {
-        let memory = self.log.release(py);
-        if memory.capacity() > 1 << 16 {
-            return Memory::default();
-        }
-        Memory(memory)
+        self.log.clear(py);
     }
 
     /// Number of entries, which is the next index.
@@ -109,11 +99,11 @@ impl Memo {
             self.enter(address, index);
         } else {
             use hashbrown::hash_table::Entry::{Occupied, Vacant};
-            match self
-                .far
-                .entry(hash(address), |entry| entry.0 == address, |entry| {
-                    hash(entry.0)
-                }) {
+            match self.far.entry(
+                hash(address),
+                |entry| entry.0 == address,
+                |entry| hash(entry.0),
+            ) {
                 Occupied(entry) => return Some(entry.get().1),
                 Vacant(entry) => {
                     entry.insert((address, index));

@@ -28,4 +28,4 @@ pub(crate) const BATCH: u16 = 1000;
 ///
 /// Deep data is fine; this bounds what an endless chain of reduce values can take (64 bytes a
 /// task, beside the objects that the chain makes).
-pub(crate) const MAX_TASKS: usize = 10_000_000;
+pub(crate) const MAX_TASKS: usize = 4_000_000;

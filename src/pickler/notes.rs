@@ -79,10 +79,16 @@ fn note_text(py: Python<'_>, err: &PyErr, text: &str) -> R<()> {
 
 fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
     match task {
-        Task::List(task) => note(py, err, &format!("list item {}", task.next.saturating_sub(1))),
-        Task::Tuple(task) => {
-            note(py, err, &format!("tuple item {}", task.next.saturating_sub(1)))
-        }
+        Task::List(task) => note(
+            py,
+            err,
+            &format!("list item {}", task.next.saturating_sub(1)),
+        ),
+        Task::Tuple(task) => note(
+            py,
+            err,
+            &format!("tuple item {}", task.next.saturating_sub(1)),
+        ),
         Task::Set(task) if task.frozen => note(py, err, "frozenset element"),
         Task::Set(_) => note(py, err, "set element"),
         Task::Dict(task) => {
@@ -125,7 +131,10 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
             if !what.is_empty() {
                 note(py, err, &format!("{ty} {what}"))?;
             }
-            note(py, err, &format!("{ty} object"))
+            if task.from_reducer {
+                note(py, err, &format!("{ty} object"))?;
+            }
+            Ok(())
         }
         Task::Items(task) => {
             let Some(ty) = type_of(py, &task.object)? else {
@@ -137,15 +146,13 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
                     err,
                     &format!("{ty} item {}", task.done.saturating_sub(1)),
                 ),
-                (true, ItemStage::Single | ItemStage::Batch) => {
-                    match task.pair.to_bound(py) {
-                        Some(pair) => {
-                            let key = pair.cast::<PyTuple>().map_err(PyErr::from)?.get_item(0)?;
-                            note(py, err, &format!("{ty} item {}", key.repr()?))
-                        }
-                        None => Ok(()),
+                (true, ItemStage::Single | ItemStage::Batch) => match task.pair.to_bound(py) {
+                    Some(pair) => {
+                        let key = pair.cast::<PyTuple>().map_err(PyErr::from)?.get_item(0)?;
+                        note(py, err, &format!("{ty} item {}", key.repr()?))
                     }
-                }
+                    None => Ok(()),
+                },
                 (true, _) => Ok(()),
             }
         }

@@ -117,12 +117,7 @@ impl Session {
         }
     }
 
-    fn save_list<'w>(
-        &mut self,
-        window: Window<'w>,
-        list: kind::List<'w>,
-        shared: bool,
-    ) -> F<Flow> {
+    fn save_list<'w>(&mut self, window: Window<'w>, list: kind::List<'w>, shared: bool) -> F<Flow> {
         if self.met(list.obj(), shared)? {
             return Ok(Flow::Done);
         }
@@ -152,12 +147,7 @@ impl Session {
         self.resume_list(window, top)
     }
 
-    fn save_dict<'w>(
-        &mut self,
-        window: Window<'w>,
-        dict: kind::Dict<'w>,
-        shared: bool,
-    ) -> F<Flow> {
+    fn save_dict<'w>(&mut self, window: Window<'w>, dict: kind::Dict<'w>, shared: bool) -> F<Flow> {
         if self.met(dict.obj(), shared)? {
             return Ok(Flow::Done);
         }
@@ -169,12 +159,7 @@ impl Session {
 
     /// Writes the head of a dict that was just memoised, and pushes its task; `owner` is the instance whose state it
     /// is, if it is one.
-    fn begin_dict<'w>(
-        &mut self,
-        window: Window<'w>,
-        dict: kind::Dict<'w>,
-        owner: Slot,
-    ) -> F<Flow> {
+    fn begin_dict<'w>(&mut self, window: Window<'w>, dict: kind::Dict<'w>, owner: Slot) -> F<Flow> {
         if self.binary {
             self.emit_new([op::EMPTY_DICT])?;
         } else {

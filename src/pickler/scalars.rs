@@ -126,8 +126,7 @@ impl Session {
         // 24 bytes hold every i64.
         let _ = write!(rest, "{number}");
         let left = rest.len();
-        self.out
-            .emit_counted([opcode], &digits[..DIGITS - left])?;
+        self.out.emit_counted([opcode], &digits[..DIGITS - left])?;
         Ok(self.out.emit_slice(end)?)
     }
 
@@ -233,12 +232,7 @@ impl Session {
     }
 
     #[inline(never)]
-    fn save_str_rare<'w>(
-        &mut self,
-        _window: Window<'w>,
-        string: Str<'w>,
-        shared: bool,
-    ) -> F<Flow> {
+    fn save_str_rare<'w>(&mut self, _window: Window<'w>, string: Str<'w>, shared: bool) -> F<Flow> {
         let text = string.text();
         if let Text::Legacy = text {
             return self.push(Task::Object {
@@ -347,7 +341,9 @@ impl Session {
                 .emit_unframed_with(header, size, |out| utf8::encode(units, out))?);
         }
         self.out.emit_slice(header)?;
-        Ok(self.out.emit_with([], size, |out| utf8::encode(units, out))?)
+        Ok(self
+            .out
+            .emit_with([], size, |out| utf8::encode(units, out))?)
     }
 
     #[inline(always)]

@@ -5,10 +5,10 @@
 use hashbrown::HashTable;
 use pyo3::prelude::*;
 
+use super::MAX_TASKS;
 use super::fault::{F, Fault};
 use super::memo::Memo;
 use super::task::{Batching, Dict, Task};
-use super::{MAX_TASKS, scratch::Scratch};
 use crate::format::frame::Output;
 use crate::format::opcode::op;
 use crate::object::bytes_out::BytesOut;
@@ -56,38 +56,48 @@ pub struct Session {
     fast_seen: HashTable<usize>,
 }
 
+/// Tasks beyond which the memory of the stack is not kept.
+const LARGE_STACK: usize = 1 << 12;
+
 /// Nested containers after which fast mode starts to look for cycles.
 const FAST_NESTING_LIMIT: usize = 50;
 
-impl Session {
-    /// A session in used memory, that writes to a bytes object, or to a file in parts.
-    pub fn new(scratch: Scratch, to_file: bool) -> Self {
-        let Scratch {
-            buffer,
-            memory,
-            tasks,
-            types,
-            now,
-        } = scratch;
+impl Default for Session {
+    fn default() -> Self {
         Session {
-            out: Output::new(BytesOut::new(buffer, !to_file)),
-            memo: Memo::reuse(memory),
-            tasks,
+            out: Output::new(BytesOut::new()),
+            memo: Memo::default(),
+            tasks: Vec::new(),
             untouched: 0,
             graveyard: Graveyard::default(),
-            types,
-            now: now + 1,
+            types: TypeCache::default(),
+            now: 0,
             protocol: 0,
             binary: true,
             fast: false,
             trust_counts: cfg!(not(Py_GIL_DISABLED)),
-            to_file,
+            to_file: false,
             flush_due: false,
             hooked: false,
             overridden: false,
             fast_nesting: 0,
             fast_seen: HashTable::new(),
         }
+    }
+}
+
+impl Session {
+    /// Starts a dump in a session that refers to nothing.
+    pub fn start(&mut self, protocol: u8, to_file: bool, hooked: bool, overridden: bool) {
+        self.out.take_with(|out, _| out.restart(!to_file));
+        self.now += 1;
+        self.protocol = protocol;
+        self.binary = protocol > 0;
+        self.fast = false;
+        self.to_file = to_file;
+        self.flush_due = false;
+        self.hooked = hooked;
+        self.overridden = overridden;
     }
 
     /// Writes the header, and opens the framing if the protocol has frames.
@@ -223,38 +233,29 @@ impl Session {
         self.now += 1;
     }
 
-    /// The finished stream as a bytes object, and the scratch memory.
-    pub fn take_bytes<'py>(&mut self, py: Python<'py>) -> (R<Bound<'py, PyAny>>, Vec<u8>) {
-        let unused = Output::new(BytesOut::new(Vec::new(), false));
-        let (backing, len) = std::mem::replace(&mut self.out, unused).into_parts();
-        backing.finish(py, len)
+    /// The finished stream as a bytes object.
+    ///
+    /// # Errors
+    /// MemoryError.
+    pub fn take_bytes<'py>(&mut self, py: Python<'py>) -> R<Bound<'py, PyAny>> {
+        self.out.take_with(|out, len| out.finish(py, len))
     }
 
-    /// Gives the memory back for the next call; in a thawed world.
-    pub fn into_scratch(self, py: Python<'_>) -> (Scratch, Memo) {
-        let Session {
-            out,
-            memo,
-            mut tasks,
-            mut graveyard,
-            types,
-            now,
-            ..
-        } = self;
-        for task in &mut tasks {
-            task.bury(&mut graveyard);
+    /// Lets go of everything; in a thawed world, or where nothing borrowed is looked at again.
+    pub fn reset(&mut self, py: Python<'_>) {
+        for task in &mut self.tasks {
+            task.bury(&mut self.graveyard);
         }
-        tasks.clear();
-        graveyard.release(py);
-        let (backing, _) = out.abandon();
-        let scratch = Scratch {
-            buffer: backing.into_scratch(),
-            memory: Default::default(),
-            tasks,
-            types,
-            now,
-        };
-        (scratch, memo)
+        self.tasks.clear();
+        if self.tasks.capacity() > LARGE_STACK {
+            self.tasks = Vec::new();
+        }
+        self.untouched = 0;
+        self.fast_nesting = 0;
+        self.fast_seen.clear();
+        self.memo.clear(py);
+        self.graveyard.release(py);
+        self.out.take_with(|out, _| out.restart(false));
     }
 
     /// Whether `object` cannot be met again in this window: see `memo.rs`.

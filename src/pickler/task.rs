@@ -162,6 +162,8 @@ pub struct Reduce {
     pub args: Slot,
     pub form: Form,
     pub stage: Stage,
+    /// It came from a reducer, not from our own fallback for a type that the protocol does not know.
+    pub from_reducer: bool,
 }
 
 /// How a reduce value is written (PEP 307, 3154).

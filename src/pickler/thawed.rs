@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFunction, PyString, PyTuple, PyType};
 
 use super::BATCH;
-use super::notes;
 use super::engine::Engine;
+use super::notes;
 use super::save::are_ordinary;
 use super::scalars::header;
 use super::task::{Form, ItemStage, Items, Reduce, Stage, Task};
@@ -17,11 +17,11 @@ use crate::compat::messages;
 use crate::errors;
 use crate::format::opcode::op;
 use crate::object::buffer::{self, pickle_buffer};
-use crate::object::names::{full_name, tp_name};
 use crate::object::convert::Native;
 use crate::object::instance::attributes;
+use crate::object::names::{full_name, tp_name};
 use crate::object::world::{Slot, window};
-use crate::object::{R, attr, convert, instance, signals, types};
+use crate::object::{R, attr, convert, instance, signals};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -198,6 +198,7 @@ impl<'py> Engine<'_, 'py> {
             args: Slot::owned(PyTuple::empty(py).into_any()),
             form: Form::NewObj,
             stage,
+            from_reducer: true,
         }))?;
         if self.session.flush_due {
             self.flush()?;
@@ -229,10 +230,7 @@ impl<'py> Engine<'_, 'py> {
         if ty.is(py.get_type::<PyFunction>()) {
             return self.global(object, None);
         }
-        let private = self
-            .config
-            .owner
-            .and_then(|owner| owner.dispatch_table(py));
+        let private = self.config.owner.and_then(|owner| owner.dispatch_table(py));
         let reducer = match &private {
             None => convert::dict_get(state.dispatch_table.bind(py), ty.as_any())?,
             Some(table) => match table.get_item(&ty) {
@@ -252,11 +250,9 @@ impl<'py> Engine<'_, 'py> {
             && self.session.binary
             && !self.session.fast
             && !self.session.hooked
-            && let Some(info) = types::look_at(&ty, self.session.now + 1)
+            && let Some(info) = self.session.types.known(&ty, self.session.now + 1)
         {
-            let plain = info.plain.as_ref().map(|plain| plain.place);
-            self.session.types.put(info);
-            if let Some(place) = plain
+            if let Some(place) = info.plain.as_ref().map(|plain| plain.place)
                 && window(py, |window| {
                     are_ordinary(&attributes(window, window.obj(&object), place))
                 })
@@ -323,15 +319,11 @@ impl<'py> Engine<'_, 'py> {
             }
         };
         let value = PyTuple::new(py, [callable, args.into_any()])?;
-        self.reduce(object, value)
+        self.reduce_call(Some(object), value)
     }
 
     /// A PickleBuffer (PEP 574): out of band if the callback takes it, else like bytes or a bytearray.
-    fn pickle_buffer(
-        &mut self,
-        object: &Bound<'py, PyAny>,
-        view: &buffer::View<'_, 'py>,
-    ) -> R<()> {
+    fn pickle_buffer(&mut self, object: &Bound<'py, PyAny>, view: &buffer::View<'_, 'py>) -> R<()> {
         let py = self.py;
         if self.session.protocol < 5 {
             return Err(errors::pickling(py, messages::picklebuffer_protocol()));
@@ -392,7 +384,7 @@ impl<'py> Engine<'_, 'py> {
             if object.is(&class) {
                 let args = PyTuple::new(py, [singleton])?.into_any();
                 let value = PyTuple::new(py, [class.get_type().into_any(), args])?;
-                return self.reduce(object, value);
+                return self.reduce_call(Some(object), value);
             }
         }
         self.global(object, None)
@@ -407,13 +399,18 @@ impl<'py> Engine<'_, 'py> {
             Ok(value) => self.reduce(object, value.clone()),
             Err(_) => {
                 let text = messages::reduce_type(&full_name(&value.get_type())?);
-                Err(errors::pickling(self.py, &text))
+                let raised = errors::pickling(self.py, &text);
+                Err(notes::add_object(self.py, raised, &object))
             }
         }
     }
 
     /// Checks a reduce value and pushes it.
-    pub(super) fn reduce(&mut self, object: Bound<'py, PyAny>, value: Bound<'py, PyTuple>) -> R<()> {
+    pub(super) fn reduce(
+        &mut self,
+        object: Bound<'py, PyAny>,
+        value: Bound<'py, PyTuple>,
+    ) -> R<()> {
         let py = self.py;
         let (form, args) = match self.checked(&object, &value) {
             Ok(checked) => checked,
@@ -431,17 +428,24 @@ impl<'py> Engine<'_, 'py> {
             args: args.map_or(Slot::EMPTY, |args| Slot::owned(args.into_any())),
             form,
             stage: Stage::Callable,
+            from_reducer: true,
         }))
     }
 
-    /// Pushes a reduce value `(callable, args)` that is not to be memoised.
-    pub(super) fn reduce_call(&mut self, value: Bound<'py, PyTuple>) -> R<()> {
+    /// Pushes a reduce value `(callable, args)` of our own making; the object is memoised unless there is
+    /// none.
+    pub(super) fn reduce_call(
+        &mut self,
+        object: Option<Bound<'py, PyAny>>,
+        value: Bound<'py, PyTuple>,
+    ) -> R<()> {
         self.push(Task::Reduce(Reduce {
-            object: Slot::EMPTY,
+            object: object.map_or(Slot::EMPTY, Slot::owned),
             value: Slot::owned(value.into_any()),
             args: Slot::EMPTY,
             form: Form::Call,
             stage: Stage::Callable,
+            from_reducer: false,
         }))
     }
 
@@ -549,14 +553,22 @@ impl<'py> Engine<'_, 'py> {
         let class = args.get_item(0)?;
         let (positional, keywords) = (args.get_item(1)?, args.get_item(2)?);
         if !class.is_instance_of::<PyType>() {
-            return fail(&messages::newobj_ex_argument("first", "a class", &ty(&class)?));
+            return fail(&messages::newobj_ex_argument(
+                "first",
+                "a class",
+                &ty(&class)?,
+            ));
         }
         if !positional.is_instance_of::<PyTuple>() {
             let ty = ty(&positional)?;
             return fail(&messages::newobj_ex_argument("second", "a tuple", &ty));
         }
         if !keywords.is_instance_of::<PyDict>() {
-            return fail(&messages::newobj_ex_argument("third", "a dict", &ty(&keywords)?));
+            return fail(&messages::newobj_ex_argument(
+                "third",
+                "a dict",
+                &ty(&keywords)?,
+            ));
         }
         Ok((Form::NewObjEx, None))
     }

@@ -1,7 +1,7 @@
 //! Arguments, parsed and refused as Argument Clinic does it for `_pickle`.
 //!
-//! [`Signature`] is a function or `__init__` with keywords, [`Method`] a method; both have two front
-//! ends: `fast` for the fast-call convention, `slots` for a tuple and a dict. The order in which a
+//! [`Signature`] is a function or `__init__` with keywords, [`Method`] a method. There are two front ends: `fast`
+//! for the fast-call convention, `slots` for a tuple and a dict. The order in which a
 //! call is checked decides which of several errors is reported, so it is C's order. A call without
 //! keywords, or whose keywords are interned (as those written in source code are), touches none of
 //! that. This file must not know what the arguments mean.
@@ -466,23 +466,7 @@ impl<const N: usize> Method<N> {
         }
     }
 
-    /// The arguments of a fast call. Raises TypeError with the text of `_pickle`.
-    #[inline]
-    pub fn fast<'a, 'py>(
-        &self,
-        py: Python<'py>,
-        args: &'a [Argument<'a, 'py>],
-        kwnames: Option<&'a Bound<'py, PyTuple>>,
-    ) -> R<[Argument<'a, 'py>; N]> {
-        let keywords = kwnames.map_or(0, |names| names.len());
-        let given = &args[..args.len().saturating_sub(keywords)];
-        match given.try_into() {
-            Ok(args) if keywords == 0 || self.ignores_keywords() => Ok(args),
-            _ => Err(self.refuse(py, given.len(), keywords)),
-        }
-    }
-
-    /// The arguments of a call with a tuple and a dict. Raises as [`Method::fast`] does.
+    /// The arguments of a call with a tuple and a dict. Raises TypeError with the text of `_pickle`.
     pub fn slots<'py>(
         &self,
         args: &Bound<'py, PyTuple>,

@@ -50,13 +50,7 @@ pub struct Settings {
 ///
 /// Raises TypeError if file has no write, ValueError for an unknown protocol or a
 /// buffer_callback below protocol 5.
-#[pyclass(
-    subclass,
-    frozen,
-    immutable_type,
-    name = "Pickler",
-    module = "_pickle"
-)]
+#[pyclass(subclass, frozen, immutable_type, name = "Pickler", module = "_pickle")]
 #[derive(Default)]
 pub struct Pickler {
     pub(super) settings: Shared<Settings>,
@@ -79,10 +73,7 @@ impl Pickler {
         };
         // Attributes set before the first `__init__` stay.
         let old = this.settings.with(py, |settings| {
-            settings
-                .write
-                .is_some()
-                .then(|| std::mem::take(settings))
+            settings.write.is_some().then(|| std::mem::take(settings))
         });
         drop(old);
         let protocol = options::protocol(protocol.as_ref())?;
@@ -148,7 +139,10 @@ impl Pickler {
         let Some(hook) = attr::get_optional(slf.as_any(), name)? else {
             return Ok(None);
         };
-        Ok((!attr::is_method_of_class(&hook, slf.as_any(), py.get_type::<Self>(), name)).then_some(hook))
+        Ok(
+            (!attr::is_method_of_class(&hook, slf.as_any(), py.get_type::<Self>(), name))
+                .then_some(hook),
+        )
     }
 
     /// The stored `persistent_id`, bound to the object if it was one of its methods.

@@ -12,7 +12,13 @@ use crate::object::{R, number};
 use crate::pickler::memo::Memo;
 
 /// The type of `Pickler.memo`.
-#[pyclass(subclass, frozen, immutable_type, name = "PicklerMemoProxy", module = "_pickle")]
+#[pyclass(
+    subclass,
+    frozen,
+    immutable_type,
+    name = "PicklerMemoProxy",
+    module = "_pickle"
+)]
 pub struct PicklerMemoProxy(Shared<Option<Py<Pickler>>>);
 
 impl PicklerMemoProxy {
