@@ -5,7 +5,7 @@
 use oxipickle::format::arg::{self, Value};
 use oxipickle::format::opcode::{Arg, Op, Slot, op};
 use oxipickle::format::scan::{Error, ErrorKind, Scan};
-use oxipickle::format::{long, text};
+use oxipickle::format::text;
 
 // --- the table ----------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ fn any_bytes_can_be_scanned() {
     }
 }
 
-// --- text and ints ------------------------------------------------------------------------
+// --- text ---------------------------------------------------------------------------------
 
 fn escaped(text: &str) -> Vec<u8> {
     let units: Vec<u32> = text.chars().map(u32::from).collect();
@@ -307,103 +307,4 @@ fn escapes_are_those_of_the_c_pickler() {
     text::escape(&[0xd800_u16, 0xdfff], &mut out);
     text::escape(&[0xe9_u8, b'\\'], &mut out);
     assert_eq!(out, b"\\ud800\\udfff\xe9\\u005c");
-}
-
-#[test]
-fn quotes_must_match() {
-    for (line, inside) in [
-        (&b"'a'"[..], Some(&b"a"[..])),
-        (b"\"a'\"", Some(b"a'")),
-        (b"''", Some(b"")),
-        (b"'\\''", Some(b"\\'")),
-        (b"'", None),
-        (b"", None),
-        (b"'a\"", None),
-        (b"a", None),
-        (b"'a' ", None),
-        (b"`a`", None),
-    ] {
-        assert_eq!(text::unquote(line), inside, "{line:?}");
-    }
-}
-
-#[test]
-fn decimals_are_plain_or_left_alone() {
-    let mut numbers = Numbers(7);
-    for number in [
-        0,
-        1,
-        -1,
-        9,
-        10,
-        -10,
-        999_999_999_999_999_999,
-        -999_999_999_999_999_999,
-    ]
-    .into_iter()
-    .chain((0..50).map(|_| numbers.below(usize::MAX) as i64 - i64::from(i32::MAX)))
-    {
-        assert_eq!(text::decimal(number.to_string().as_bytes()), Some(number));
-    }
-    for other in [
-        "",
-        "-",
-        "-0",
-        "00",
-        "01",
-        "+1",
-        " 1",
-        "1 ",
-        "1_0",
-        "0x1",
-        "1L",
-        "1.",
-        "--1",
-        "1\0",
-        "1000000000000000000",
-        "\u{661}",
-    ] {
-        assert_eq!(text::decimal(other.as_bytes()), None, "{other:?}");
-    }
-}
-
-#[test]
-fn twos_complement_of_any_length() {
-    let mut numbers = Numbers(11);
-    for i in 0..200 {
-        let shift = numbers.below(64);
-        let number = ((numbers.below(usize::MAX) as i64) << 32 | i) >> shift;
-        let number = if i % 2 == 0 { number } else { !number };
-        let bytes = i128::from(number).to_le_bytes();
-        // From the shortest form up, every form has the value.
-        let sign = if number < 0 { 0xff } else { 0 };
-        let mut shortest = 16;
-        while shortest > 1 && bytes[shortest - 1] == sign && (bytes[shortest - 2] ^ sign) < 0x80 {
-            shortest -= 1;
-        }
-        for length in shortest..=16 {
-            assert_eq!(
-                long::to_i64(&bytes[..length]),
-                Some(number),
-                "{length} bytes"
-            );
-        }
-    }
-    assert_eq!(long::to_i64(b""), Some(0));
-    assert_eq!(long::to_i64(b"\x80"), Some(-128));
-    assert_eq!(long::to_i64(b"\x80\0"), Some(128));
-    assert_eq!(long::to_i64(&i64::MIN.to_le_bytes()), Some(i64::MIN));
-    for (number, length) in [
-        (1_i128 << 63, 9),
-        (-(1_i128 << 63) - 1, 9),
-        (1_i128 << 64, 9),
-        (-(1_i128 << 64), 9),
-        (1_i128 << 100, 13),
-    ] {
-        assert_eq!(
-            long::to_i64(&number.to_le_bytes()[..length]),
-            None,
-            "{number}"
-        );
-    }
 }

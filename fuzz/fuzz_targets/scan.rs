@@ -3,10 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use oxipickle::format::arg::Value;
 use oxipickle::format::opcode::Op;
 use oxipickle::format::scan::Scan;
-use oxipickle::format::{long, text};
 
 fuzz_target!(|data: &[u8]| {
     let mut scan = Scan::new(data);
@@ -20,24 +18,6 @@ fuzz_target!(|data: &[u8]| {
         position = scan.position();
         assert!(position > step.position);
         stopped = step.op == Op::Stop;
-        match step.arg {
-            Value::Line(line) => {
-                if let Some(number) = text::decimal(line) {
-                    assert_eq!(number.to_string().as_bytes(), line);
-                }
-                if let Some(inside) = text::unquote(line) {
-                    assert_eq!(inside.len() + 2, line.len());
-                }
-            }
-            Value::Counted(bytes) => {
-                if let Some(number) = long::to_i64(bytes) {
-                    let all = i128::from(number).to_le_bytes();
-                    let known = bytes.len().min(all.len());
-                    assert_eq!(bytes[..known], all[..known]);
-                }
-            }
-            _ => {}
-        }
     }
     assert_eq!(scan.next(), None);
     assert!(scan.position() <= data.len());

@@ -1,10 +1,10 @@
 //! Arguments, parsed and refused as Argument Clinic does it for `_pickle`.
 //!
-//! [`Signature`] is a function or `__init__` with keywords, [`Method`] a method. There are two front ends: `fast`
-//! for the fast-call convention, `slots` for a tuple and a dict. The order in which a
-//! call is checked decides which of several errors is reported, so it is C's order. A call without
-//! keywords, or whose keywords are interned (as those written in source code are), touches none of
-//! that. This file must not know what the arguments mean.
+//! [`Signature`] is a function or `__init__` with keywords, [`Method`] a method. There are two
+//! front ends: `fast` for the fast-call convention, `slots` for a tuple and a dict. The order in
+//! which a call is checked decides which of several errors is reported, so it is C's order. A call
+//! without keywords, or whose keywords are interned (as those written in source code are), touches
+//! none of that. This file must not know what the arguments mean.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
