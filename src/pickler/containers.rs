@@ -194,6 +194,10 @@ impl Session {
                         (mode, in_batch) = (Batching::Closed, 0);
                         continue;
                     };
+                    if self.protocol == 0 && done >= size {
+                        self.pop()?;
+                        return Err(Fault::KeysChanged);
+                    }
                     pair = Pair::Value;
                     (key, value) = (Some(next_key), Some(next_value));
                     self.save(window, next_key, false)

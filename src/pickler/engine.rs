@@ -93,7 +93,7 @@ impl<'a, 'py> Engine<'a, 'py> {
     }
 
     fn run(&mut self, object: &Bound<'py, PyAny>) -> R<()> {
-        self.borrow_from_owner();
+        self.freeze();
         let mut state = window(self.py, |window| -> F<Flow> {
             self.session.begin()?;
             self.session.save_root(window, window.obj(object))

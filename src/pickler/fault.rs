@@ -22,6 +22,8 @@ pub enum Fault {
     IntTooLarge,
     /// A container changed its size while it was walked.
     Resized(&'static str),
+    /// A dict got new keys in place of old ones while it was walked (protocol 0).
+    KeysChanged,
     /// Too many tasks.
     TooDeep,
     /// Fast mode met a container inside itself.
@@ -56,6 +58,9 @@ impl Fault {
             Fault::IntTooLarge => errors::overflow_error(py, "int too large to pickle"),
             Fault::Resized(what) => {
                 errors::runtime_error(py, &format!("{what} changed size during iteration"))
+            }
+            Fault::KeysChanged => {
+                errors::runtime_error(py, "dictionary keys changed during iteration")
             }
             Fault::TooDeep => errors::recursion_error(py, messages::TOO_DEEP),
             Fault::FastCycle { address, kind } => errors::value_error(

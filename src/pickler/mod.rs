@@ -23,9 +23,21 @@ pub mod thawed;
 /// Items in a batch (PEP 307).
 pub(crate) const BATCH: u16 = 1000;
 
-/// Tasks in progress beyond which a dump ends in RecursionError: a list in a list takes one, an instance linked
-/// through an attribute one or two.
+/// Tasks in progress beyond which a dump ends in RecursionError, unless the environment variable
+/// `OXIPICKLE_MAX_DEPTH` says otherwise when the module is loaded: a list in a list takes one, an instance linked
+/// through an attribute one, a link through a reduce value two or three.
 ///
 /// Deep data is fine; this bounds what an endless chain of reduce values can take (64 bytes a
 /// task, beside the objects that the chain makes).
 pub(crate) const MAX_TASKS: usize = 4_000_000;
+
+/// The limit that the environment sets, or [`MAX_TASKS`].
+fn max_tasks() -> usize {
+    static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        std::env::var("OXIPICKLE_MAX_DEPTH")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(MAX_TASKS)
+    })
+}

@@ -5,8 +5,8 @@
 use hashbrown::HashTable;
 use pyo3::prelude::*;
 
-use super::MAX_TASKS;
 use super::fault::{F, Fault};
+use super::max_tasks;
 use super::memo::Memo;
 use super::task::{Batching, Dict, Task};
 use crate::format::frame::Output;
@@ -52,6 +52,8 @@ pub struct Session {
     /// Objects outside the exact types are offered to `reducer_override`, or looked up in a private
     /// dispatch table: none is written directly.
     pub(super) overridden: bool,
+    /// The limit on the task stack.
+    max_tasks: usize,
     fast_nesting: usize,
     fast_seen: HashTable<usize>,
 }
@@ -80,6 +82,7 @@ impl Default for Session {
             flush_due: false,
             hooked: false,
             overridden: false,
+            max_tasks: max_tasks(),
             fast_nesting: 0,
             fast_seen: HashTable::new(),
         }
@@ -133,7 +136,7 @@ impl Session {
     /// [`Fault::TooDeep`].
     #[inline(always)]
     pub(super) fn push(&mut self, task: Task) -> F<Flow> {
-        if self.tasks.len() >= MAX_TASKS {
+        if self.tasks.len() >= self.max_tasks {
             return Err(Fault::TooDeep);
         }
         self.tasks.push(task);
