@@ -1,5 +1,7 @@
 //! Making instances and giving them their state.
 
+use std::ptr;
+
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -24,7 +26,7 @@ pub fn new_object<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> R<Bound<'py, PyAny>> {
     let py = class.py();
-    let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    let kwargs = kwargs.map_or(ptr::null_mut(), Bound::as_ptr);
     let ty = class.as_type_ptr();
     // SAFETY: a type, alive; its slot takes a tuple, and a dict or NULL.
     unsafe {
@@ -33,6 +35,44 @@ pub fn new_object<'py>(
             None => Err(crate::errors::type_error(py, "a class without __new__")),
         }
     }
+}
+
+/// Whether making an instance without arguments runs no code but `object.__new__`.
+#[inline]
+pub fn is_plain_new(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: types, alive; fields are read.
+    unsafe {
+        let base = &raw const pyffi::PyBaseObject_Type;
+        (*class.as_type_ptr()).tp_new.map(|f| f as usize) == (*base).tp_new.map(|f| f as usize)
+    }
+}
+
+/// Whether the object is an immutable value of a built-in type, which refers to nothing.
+#[inline]
+pub fn is_atom(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object; types are compared by address.
+    unsafe {
+        let ty: *const pyffi::PyTypeObject = pyffi::Py_TYPE(object.as_ptr());
+        ptr::eq(ty, &raw const pyffi::PyUnicode_Type)
+            || ptr::eq(ty, &raw const pyffi::PyLong_Type)
+            || ptr::eq(ty, &raw const pyffi::PyBytes_Type)
+            || ptr::eq(ty, &raw const pyffi::PyFloat_Type)
+            || ptr::eq(ty, &raw const pyffi::PyBool_Type)
+            || pyffi::Py_IsNone(object.as_ptr()) != 0
+    }
+}
+
+/// Whether a call cannot reach any object of the stream: a class made in C gets nothing but atoms.
+#[inline]
+pub fn is_quiet_call(callable: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> bool {
+    // SAFETY: a live object; the flags are read of a type only.
+    let made_in_c = unsafe {
+        pyffi::PyType_Check(callable.as_ptr()) != 0
+            && (*callable.as_ptr().cast::<pyffi::PyTypeObject>()).tp_flags
+                & pyffi::Py_TPFLAGS_HEAPTYPE
+                == 0
+    };
+    made_in_c && args.as_slice().iter().all(is_atom)
 }
 
 /// `setattr(object, name, value)` for a name that may be no str.
@@ -61,7 +101,7 @@ pub fn each_item<'py>(
 ) -> R<()> {
     let py = dict.py();
     let mut position = 0;
-    let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+    let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
     loop {
         // SAFETY: a dict; the call accepts any position it has given, also after a change. What it
         // gives is counted before anything else runs.

@@ -14,6 +14,16 @@ use crate::format::buf::{Backing, NoMemory};
 /// Up to this size results are collected in the scratch vector.
 pub const SCRATCH_SIZE: usize = 64 * 1024;
 
+impl Default for BytesOut {
+    fn default() -> Self {
+        BytesOut {
+            scratch: Vec::new(),
+            bytes: std::ptr::null_mut(),
+            into_bytes: false,
+        }
+    }
+}
+
 /// See the module.
 pub struct BytesOut {
     scratch: Vec<u8>,
@@ -24,15 +34,6 @@ pub struct BytesOut {
 }
 
 impl BytesOut {
-    /// Empty memory.
-    pub fn new() -> Self {
-        BytesOut {
-            scratch: Vec::new(),
-            bytes: std::ptr::null_mut(),
-            into_bytes: false,
-        }
-    }
-
     /// Starts a new result: one that moves on to a bytes object if `into_bytes`.
     ///
     /// What was collected is forgotten, and a scratch vector that has become large is given up.

@@ -335,7 +335,7 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The attributes of `object` as this file reads them.
-pub(super) fn read<'py>(object: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+pub(crate) fn read<'py>(object: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let place = dict_place(&object.get_type());
     // SAFETY: nothing below runs Python until the window is gone; the objects are owned before.
     let window = unsafe { Window::open() };

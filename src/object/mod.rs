@@ -5,11 +5,10 @@
 //!
 //! - [`Bound`](pyo3::Bound): owned. May be held across anything.
 //! - [`Obj`]: a copyable pointer tied to a *frozen window*, the time between two calls into user
-//!   code in which nothing can change or free an object (`pickler/world.rs` opens and closes the
-//!   windows). It cannot outlive its window.
+//!   code in which nothing can change or free an object (`world.rs` states the rules). It cannot outlive its window.
 //!
-//! [`Held`] is what is left of an `Obj` when it is stored in a task or the memo: a pointer that can
-//! not be followed. `pickler/world.rs` alone turns it back, since it alone knows that it is alive.
+//! What is stored of an `Obj` in a task or the memo is a bare address (`Slot`, `Log`, [`Held`]); `world.rs` alone
+//! turns it back, since it alone knows that the object is alive.
 //!
 //! This layer must not know the byte format beyond plain types, and must not decide what is
 //! written or read.
@@ -21,6 +20,7 @@ pub mod buffer;
 pub mod build;
 pub mod bytes_out;
 pub mod cell;
+pub mod classes;
 pub mod convert;
 pub mod cursor;
 pub mod ffi;

@@ -2,7 +2,7 @@
 //!
 //! The types carry the rule of the frozen world: an `Obj` comes from a `Window` (or from another
 //! `Obj`) and cannot outlive it, and no function that may run Python is reachable while a
-//! `Window` is held (see `pickler/world.rs`, which hands windows out and states the rules).
+//! `Window` is held (see `world.rs`, which hands windows out and states the rules).
 //! This file must not read objects; `read.rs` does.
 
 use std::marker::PhantomData;
@@ -43,16 +43,6 @@ impl<'w> Window<'w> {
             unsafe { NonNull::new_unchecked(object.as_ptr()) },
             PhantomData,
         )
-    }
-
-    /// Follows a stored pointer again.
-    ///
-    /// # Safety
-    /// The object is alive in this window: an owned reference to it exists somewhere that this
-    /// window does not release.
-    #[inline(always)]
-    pub(crate) unsafe fn again(self, held: Held) -> Obj<'w> {
-        Obj(held.0, PhantomData)
     }
 }
 
@@ -125,18 +115,7 @@ impl Held {
         Held(unsafe { NonNull::new_unchecked(object.as_ptr()) })
     }
 
-    /// Counts one more reference to the object.
-    ///
-    /// # Safety
-    /// The object is alive and the thread attached.
-    #[inline(always)]
-    pub(crate) unsafe fn retain(self) {
-        // SAFETY: promised by the caller.
-        unsafe { ffi::Py_INCREF(self.0.as_ptr()) }
-    }
-
-    /// Takes over a reference that was counted before (by [`Held::retain`] or by
-    /// [`Held::into_held`]).
+    /// Takes over a reference that was counted before.
     ///
     /// # Safety
     /// Such a reference exists and nobody else takes it; the thread is attached.
@@ -154,12 +133,5 @@ impl Held {
     pub(crate) unsafe fn to_bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
         // SAFETY: promised by the caller.
         unsafe { Bound::from_borrowed_ptr(py, self.0.as_ptr()) }
-    }
-
-    /// Turns an owned reference into a stored one; the count stays.
-    #[inline(always)]
-    pub(crate) fn from_owned(object: Bound<'_, PyAny>) -> Self {
-        // SAFETY: into_ptr is never NULL.
-        Held(unsafe { NonNull::new_unchecked(object.into_ptr()) })
     }
 }

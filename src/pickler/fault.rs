@@ -27,7 +27,12 @@ pub enum Fault {
     /// Too many tasks.
     TooDeep,
     /// Fast mode met a container inside itself.
-    FastCycle { address: usize, kind: &'static str },
+    FastCycle {
+        /// Where it is.
+        address: usize,
+        /// The name of its type.
+        kind: &'static str,
+    },
 }
 
 /// What a frozen function returns.

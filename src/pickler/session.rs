@@ -67,7 +67,7 @@ const FAST_NESTING_LIMIT: usize = 50;
 impl Default for Session {
     fn default() -> Self {
         Session {
-            out: Output::new(BytesOut::new()),
+            out: Output::new(BytesOut::default()),
             memo: Memo::default(),
             tasks: Vec::new(),
             untouched: 0,

@@ -251,18 +251,16 @@ impl<'py> Engine<'_, 'py> {
             && !self.session.fast
             && !self.session.hooked
             && let Some(info) = self.session.types.known(&ty, self.session.now + 1)
+            && let Some(place) = info.plain.as_ref().map(|plain| plain.place)
+            && window(py, |window| {
+                are_ordinary(&attributes(window, window.obj(&object), place))
+            })
         {
-            if let Some(place) = info.plain.as_ref().map(|plain| plain.place)
-                && window(py, |window| {
-                    are_ordinary(&attributes(window, window.obj(&object), place))
-                })
-            {
-                self.push(Task::Plain {
-                    object: Slot::owned(object),
-                    place,
-                })?;
-                return self.push_save(ty.into_any());
-            }
+            self.push(Task::Plain {
+                object: Slot::owned(object),
+                place,
+            })?;
+            return self.push_save(ty.into_any());
         }
         let names = &state.names;
         let value = if let Some(method) = attr::get_optional(&object, names.reduce_ex.bind(py))? {
