@@ -63,12 +63,7 @@ impl Classes {
     /// stack: what BUILD does with a dict of them, if that has no other effect.
     ///
     /// False, and nothing is done, if it might have, or if the object has attributes already.
-    pub fn build<'py>(
-        &mut self,
-        object: &Bound<'py, PyAny>,
-        items: &mut Items<'py>,
-        from: usize,
-    ) -> bool {
+    pub fn build(&mut self, object: &Bound<'_, PyAny>, items: &mut Items, from: usize) -> bool {
         let ty = object.get_type();
         let Some(class) = self.class(&ty) else {
             return false;
@@ -85,7 +80,13 @@ impl Classes {
             let Some(values) = Values::empty_of(object, keys) else {
                 return false;
             };
-            if !class.find_slots(keys, &items[from..], &mut slots, values.capacity) {
+            if !class.find_slots(
+                object.py(),
+                keys,
+                &items[from..],
+                &mut slots,
+                values.capacity,
+            ) {
                 return false;
             }
             values.set(&slots[..count], items, from);
@@ -148,8 +149,9 @@ impl Class {
     #[inline]
     fn find_slots(
         &mut self,
+        py: Python<'_>,
         keys: SharedKeys,
-        items: &[Bound<'_, PyAny>],
+        items: &[Py<PyAny>],
         slots: &mut [u8; MOST],
         capacity: usize,
     ) -> bool {
@@ -160,8 +162,8 @@ impl Class {
         let mut taken = 0_u32;
         for (i, ([name, _], slot)) in items.as_chunks::<2>().0.iter().zip(slots).enumerate() {
             *slot = match self.names.get(i) {
-                Some(known) if known.is(name) => known.slot,
-                _ => match self.find_slot(keys, i, name) {
+                Some(known) if known.is(name.bind(py)) => known.slot,
+                _ => match self.find_slot(keys, i, name.bind(py)) {
                     Some(slot) => slot,
                     None => return false,
                 },
@@ -388,7 +390,7 @@ impl Values {
     /// # Safety
     /// The slots are different and below `capacity`, one for each pair.
     #[inline]
-    unsafe fn set(self, slots: &[u8], items: &mut Items<'_>, from: usize) {
+    unsafe fn set(self, slots: &[u8], items: &mut Items, from: usize) {
         debug_assert!(items.len() - from == 2 * slots.len());
         // SAFETY: the pairs leave the stack first and belong to this function then. The slots are
         // empty and inside the arrays. Nothing runs in between: the names, which are dropped last, are
@@ -446,8 +448,8 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
         for (i, name) in order.iter().enumerate() {
             let value = PyString::new(py, &format!("value {i}")).into_any();
             expected.push(((*name).to_owned(), value.clone()));
-            items.push(PyString::new(py, name).into_any());
-            items.push(value);
+            items.push(PyString::new(py, name).into_any().unbind());
+            items.push(value.unbind());
         }
         let mut same = classes.build(&object, &mut items, 0) && items.is_empty();
         let dict = object.getattr("__dict__")?.cast_into::<PyDict>()?;

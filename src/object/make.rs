@@ -13,25 +13,7 @@ use super::cursor::Cursor;
 use super::{R, ffi, owned, status};
 
 /// References on the value stack.
-pub type Items<'py> = Vec<Bound<'py, PyAny>>;
-
-/// The memory of a stack; what is in it is dropped.
-#[inline]
-pub fn kept(mut items: Items<'_>) -> Vec<Py<PyAny>> {
-    items.clear();
-    let mut items = std::mem::ManuallyDrop::new(items);
-    // SAFETY: an empty vector, and a Bound has the layout of a Py.
-    unsafe { Vec::from_raw_parts(items.as_mut_ptr().cast(), 0, items.capacity()) }
-}
-
-/// The memory of an old stack; what is in it is dropped.
-#[inline]
-pub fn reused<'py>(mut items: Vec<Py<PyAny>>) -> Items<'py> {
-    items.clear();
-    let mut items = std::mem::ManuallyDrop::new(items);
-    // SAFETY: as above.
-    unsafe { Vec::from_raw_parts(items.as_mut_ptr().cast(), 0, items.capacity()) }
-}
+pub type Items = Vec<Py<PyAny>>;
 
 /// An int.
 ///
@@ -388,7 +370,7 @@ pub fn bytearray<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>>
 /// `place` is valid for as many pointers, and the references are owned by what is there from now on.
 /// `from <= items.len()`.
 #[inline(always)]
-unsafe fn move_out(items: &mut Items<'_>, from: usize, place: *mut *mut pyffi::PyObject) {
+unsafe fn move_out(items: &mut Items, from: usize, place: *mut *mut pyffi::PyObject) {
     debug_assert!(from <= items.len());
     // SAFETY: promised by the caller; a Bound is a pointer. The length is cut first to what stays.
     unsafe {
@@ -406,7 +388,7 @@ unsafe fn move_out(items: &mut Items<'_>, from: usize, place: *mut *mut pyffi::P
 /// # Panics
 /// If `from` is beyond the end.
 #[inline]
-pub fn tuple<'py>(py: Python<'py>, items: &mut Items<'py>, from: usize) -> R<Bound<'py, PyAny>> {
+pub fn tuple<'py>(py: Python<'py>, items: &mut Items, from: usize) -> R<Bound<'py, PyAny>> {
     let count = items.len().checked_sub(from).expect("a place on the stack");
     // SAFETY: a new tuple of that size, which nobody else has seen, is filled at once. The
     // empty one is shared, but nothing is written to it.
@@ -439,7 +421,7 @@ pub fn list(py: Python<'_>) -> R<Bound<'_, PyAny>> {
 /// If `from` is beyond the end.
 #[cfg(not(Py_GIL_DISABLED))]
 #[inline]
-pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items<'py>, from: usize) -> R<()> {
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items, from: usize) -> R<()> {
     let count = items.len().checked_sub(from).expect("a place on the stack");
     // SAFETY: a list; its array holds `allocated` pointers of which the first `ob_size` are in use. Nothing
     // between the reading of the fields and their writing runs other code.
@@ -489,9 +471,9 @@ unsafe fn grow_list(py: Python<'_>, list: *mut pyffi::PyListObject, size: usize)
 /// # Panics
 /// If `from` is beyond the end.
 #[cfg(Py_GIL_DISABLED)]
-pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items<'py>, from: usize) -> R<()> {
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: &mut Items, from: usize) -> R<()> {
     for item in items.drain(from..) {
-        list.append(item)?;
+        list.append(item.into_bound(list.py()))?;
     }
     Ok(())
 }

@@ -7,8 +7,7 @@
 // PyO3's code for slots that reach it through a macro of ours; there is no unsafe code of our own.
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use std::borrow::Cow;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::mem;
 
 #[cfg(not(Py_3_13))]
@@ -65,10 +64,10 @@ pub fn loads<'a, 'py>(
     let Some(data) = data else {
         return Err(errors::type_error(py, "loads() needs data"));
     };
-    // Options are converted before the data is looked at.
+    // The argument in front is looked at first.
+    let data = unpickler::Data::of(&data)?;
     let keywords = [&fix_imports, &encoding, &errors, &buffers];
     let options = options(&LOADS, keywords.map(|value| value.as_deref()))?;
-    let data = unpickler::Data::of(&data)?;
     unpickler::loads(py, &data, options)
 }
 
@@ -85,21 +84,35 @@ fn options<'py>(
         fix_imports: args::truth(fix_imports, true)?,
         ..Options::default()
     };
-    if let Some(encoding) = encoding {
-        options.decoding.encoding = c_string(sign, 2, encoding)?;
+    if encoding.is_some() || errors.is_some() {
+        options.decoding = Some(decoding(sign, encoding, errors)?);
     }
-    if let Some(errors) = errors {
-        options.decoding.errors = c_string(sign, 3, errors)?;
+    if let Some(buffers) = buffers
+        && !buffers.is_none()
+    {
+        options.buffers = Some(buffers.clone());
     }
-    options.buffers = buffers.filter(|buffers| !buffers.is_none()).cloned();
     Ok(options)
 }
 
-fn c_string(sign: &Signature<5>, index: usize, value: &Bound<'_, PyAny>) -> R<Cow<'static, CStr>> {
-    let text = sign.text(index, value)?;
-    // `text` has refused NUL already.
-    let text = CString::new(text).map_err(|err| PyErr::from(err))?;
-    Ok(Cow::Owned(text))
+#[cold]
+fn decoding(
+    sign: &Signature<5>,
+    encoding: Option<&Bound<'_, PyAny>>,
+    errors: Option<&Bound<'_, PyAny>>,
+) -> R<Box<Decoding>> {
+    let mut decoding = Box::new(Decoding::default());
+    let text = |index, value| -> R<CString> {
+        // The parser has refused NUL already.
+        Ok(CString::new(sign.text(index, value)?).map_err(PyErr::from)?)
+    };
+    if let Some(encoding) = encoding {
+        decoding.encoding = text(2, encoding)?;
+    }
+    if let Some(errors) = errors {
+        decoding.errors = text(3, errors)?;
+    }
+    Ok(decoding)
 }
 
 /// This takes a binary file for reading a pickle data stream.
@@ -128,7 +141,7 @@ pub struct Unpickler {
 struct Settings {
     /// None before `__init__`, and while a load has it.
     input: Option<Parked>,
-    decoding: Decoding,
+    decoding: Option<Box<Decoding>>,
     buffers: Option<Py<PyAny>>,
     fix_imports: bool,
     /// What PROTO said last.
@@ -241,11 +254,10 @@ impl Unpickler {
         let this = slf.get();
         let memo = this.memo.with(py, |memo| memo.size());
         let rest = this.settings.with(py, |settings| {
-            let text = |text: &Cow<'static, CStr>| match text {
-                Cow::Owned(text) => text.as_bytes_with_nul().len(),
-                Cow::Borrowed(_) => 0,
-            };
-            text(&settings.decoding.encoding) + text(&settings.decoding.errors)
+            settings.decoding.as_ref().map_or(0, |decoding| {
+                decoding.encoding.as_bytes_with_nul().len()
+                    + decoding.errors.as_bytes_with_nul().len()
+            })
         });
         Ok(basic + memo + rest)
     }
@@ -371,7 +383,7 @@ impl Unpickler {
         let py = slf.py();
         let [file, fix_imports, encoding, errors, buffers] = UNPICKLER.slots(args, kwargs)?;
         let keywords = [&fix_imports, &encoding, &errors, &buffers];
-        let options = options(&UNPICKLER, keywords.map(Option::as_ref))?;
+        let mut options = options(&UNPICKLER, keywords.map(Option::as_ref))?;
         let this = slf.get();
         let _running = this.acquire(py)?;
         // As in C, what fails below leaves an Unpickler that is not initialised.
@@ -381,7 +393,7 @@ impl Unpickler {
             return Err(errors::type_error(py, "Unpickler() needs a file"));
         };
         let input = Parked::new(Methods::of(&file)?);
-        let options = options.started()?;
+        options.start()?;
         let old = this.memo.with(py, mem::take);
         drop(old);
         let settings = Settings {

@@ -13,10 +13,16 @@ use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
 use crate::object::{R, make};
-use crate::unpickler::memo::Memo;
+use crate::unpickler::memo::{Memo, settle_all};
 
 /// A view of the memo of an Unpickler.
-#[pyclass(subclass, frozen, module = "_pickle", name = "UnpicklerMemoProxy")]
+#[pyclass(
+    subclass,
+    frozen,
+    immutable_type,
+    module = "_pickle",
+    name = "UnpicklerMemoProxy"
+)]
 pub struct UnpicklerMemoProxy {
     /// None: made by calling the class, and of no use.
     unpickler: Option<Py<Unpickler>>,
@@ -30,11 +36,13 @@ impl UnpicklerMemoProxy {
         }
     }
 
-    fn entries(&self, py: Python<'_>) -> Vec<(usize, Py<PyAny>)> {
-        match &self.unpickler {
-            Some(unpickler) => entries(py, &unpickler.get().memo),
-            None => Vec::new(),
-        }
+    fn entries(&self, py: Python<'_>) -> R<Vec<(usize, Py<PyAny>)>> {
+        let Some(unpickler) = &self.unpickler else {
+            return Ok(Vec::new());
+        };
+        let memo = &unpickler.get().memo;
+        settle_all(py, memo)?;
+        Ok(memo.collect(py, |memo| memo.entries()))
     }
 }
 
@@ -67,7 +75,8 @@ impl UnpicklerMemoProxy {
     #[pyo3(text_signature = "($self, /)")]
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let copy = PyDict::new(py);
-        for (index, object) in self.entries(py) {
+        let entries = self.entries(py).map_err(|raised| raised.take(py))?;
+        for (index, object) in entries {
             copy.set_item(index, object)?;
         }
         Ok(copy)
@@ -92,10 +101,6 @@ impl UnpicklerMemoProxy {
     }
 }
 
-fn entries(py: Python<'_>, memo: &Shared<Memo>) -> Vec<(usize, Py<PyAny>)> {
-    memo.collect(py, |memo| memo.entries())
-}
-
 /// `unpickler.memo = value`.
 ///
 /// # Errors
@@ -104,7 +109,7 @@ fn entries(py: Python<'_>, memo: &Shared<Memo>) -> Vec<(usize, Py<PyAny>)> {
 pub fn assign(memo: &Shared<Memo>, value: &Bound<'_, PyAny>) -> R<()> {
     let py = value.py();
     if let Ok(proxy) = value.cast_exact::<UnpicklerMemoProxy>() {
-        let mut entries = proxy.get().entries(py);
+        let mut entries = proxy.get().entries(py)?;
         let old = memo.with(py, |memo| {
             // The index of MEMOIZE stays, in C as here.
             let mut copy = Memo::default();

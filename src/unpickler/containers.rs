@@ -3,24 +3,24 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet};
 
-use super::Machine;
+use super::{Context, Machine};
 use crate::compat::QUIRKS;
 use crate::errors;
-use crate::object::{R, attr, make};
+use crate::object::{R, attr, build, make};
 use crate::state::State;
 
-impl<'py> Machine<'_, 'py> {
+impl Machine {
     /// TUPLE, TUPLE1, TUPLE2, TUPLE3: the values from a position on.
     #[inline]
-    pub fn tuple(&mut self, from: usize) -> R<()> {
-        let tuple = make::tuple(self.py, &mut self.stack.items, from)?;
+    pub fn tuple(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
+        let tuple = make::tuple(cx.py, &mut self.stack.items, from)?;
         self.stack.push(tuple);
         Ok(())
     }
 
     /// LIST.
-    pub fn list(&mut self, from: usize) -> R<()> {
-        let list = make::list(self.py)?;
+    pub fn list(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
+        let list = make::list(cx.py)?;
         if let Ok(list) = list.cast_exact::<PyList>() {
             make::extend_list(list, &mut self.stack.items, from)?;
         }
@@ -30,47 +30,55 @@ impl<'py> Machine<'_, 'py> {
 
     /// APPEND, APPENDS: the values from a position on go into the list below them.
     #[inline]
-    pub fn append(&mut self, from: usize) -> R<()> {
+    pub fn append(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
         if from <= self.stack.fence() {
-            return Err(self.stack.underflow(self.py));
+            return Err(self.stack.underflow(cx.py));
         }
-        let (below, _) = self.stack.items.split_at(from);
-        let Some(list) = below.last() else {
-            return Err(self.stack.underflow(self.py));
-        };
         if from == self.stack.len() && !QUIRKS.empty_batches_looked_up {
             return Ok(());
         }
-        if list.is_exact_instance_of::<PyList>() {
-            let list = list.clone();
-            if let Ok(list) = list.cast_exact::<PyList>() {
-                return make::extend_list(list, &mut self.stack.items, from);
-            }
+        let list = self.below(cx, from)?;
+        match list.cast_exact::<PyList>() {
+            Ok(list) => make::extend_list(list, &mut self.stack.items, from),
+            Err(_) => self.append_to(cx, &list, from),
         }
-        let list = list.clone();
-        self.append_to(&list, from)
+    }
+
+    /// The value just below a position.
+    #[inline(always)]
+    fn below<'py>(&self, cx: &Context<'_, 'py>, place: usize) -> R<Bound<'py, PyAny>> {
+        match self.stack.items[..place].last() {
+            Some(value) => Ok(value.bind(cx.py).clone()),
+            None => Err(self.stack.underflow(cx.py)),
+        }
     }
 
     /// APPENDS to something that is not a plain list.
     #[cold]
     #[inline(never)]
-    fn append_to(&mut self, list: &Bound<'py, PyAny>, from: usize) -> R<()> {
-        let names = &State::get(self.py).names;
-        if let Some(extend) = attr::get_optional(list, names.extend.bind(self.py))? {
-            let items = self.take_list(from)?;
+    fn append_to<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        list: &Bound<'py, PyAny>,
+        from: usize,
+    ) -> R<()> {
+        self.thaw(cx)?;
+        let names = &State::get(cx.py).names;
+        if let Some(extend) = attr::get_optional(list, names.extend.bind(cx.py))? {
+            let items = self.take_list(cx, from)?;
             attr::call1(&extend, &items)?;
             return Ok(());
         }
-        let append = attr::get(list, names.append.bind(self.py))?;
+        let append = attr::get(list, names.append.bind(cx.py))?;
         let items: Vec<_> = self.stack.items.drain(from..).collect();
         for item in items {
-            attr::call1(&append, &item)?;
+            attr::call1(&append, item.bind(cx.py))?;
         }
         Ok(())
     }
 
-    fn take_list(&mut self, from: usize) -> R<Bound<'py, PyAny>> {
-        let items = make::list(self.py)?;
+    fn take_list<'py>(&mut self, cx: &Context<'_, 'py>, from: usize) -> R<Bound<'py, PyAny>> {
+        let items = make::list(cx.py)?;
         if let Ok(items) = items.cast_exact::<PyList>() {
             make::extend_list(items, &mut self.stack.items, from)?;
         }
@@ -78,13 +86,13 @@ impl<'py> Machine<'_, 'py> {
     }
 
     /// DICT.
-    pub fn dict(&mut self, from: usize) -> R<()> {
+    pub fn dict(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
         if (self.stack.len() - from) % 2 != 0 {
-            return Err(errors::unpickling(self.py, "odd number of items for DICT"));
+            return Err(errors::unpickling(cx.py, "odd number of items for DICT"));
         }
-        let dict = make::dict(self.py)?;
-        let filled = self.fill(&dict, from);
-        self.stack.cut(from);
+        let dict = make::dict(cx.py)?;
+        let filled = self.fill(cx, &dict, from);
+        self.stack.cut(cx.py, from);
         filled?;
         self.stack.push(dict);
         Ok(())
@@ -92,8 +100,8 @@ impl<'py> Machine<'_, 'py> {
 
     /// SETITEM, SETITEMS: the keys and values from a position on go into the dict below them.
     #[inline]
-    pub fn set_items(&mut self, from: usize) -> R<()> {
-        let py = self.py;
+    pub fn set_items(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
+        let py = cx.py;
         if from <= self.stack.fence() {
             return Err(self.stack.underflow(py));
         }
@@ -104,71 +112,94 @@ impl<'py> Machine<'_, 'py> {
         if count % 2 != 0 {
             return Err(errors::unpickling(py, "odd number of items for SETITEMS"));
         }
-        let Some(object) = self.stack.items.get(from - 1).cloned() else {
-            return Err(self.stack.underflow(py));
-        };
-        let filled = self.fill(&object, from);
-        self.stack.cut(from);
+        let object = self.below(cx, from)?;
+        let filled = self.fill(cx, &object, from);
+        self.stack.cut(cx.py, from);
         filled
     }
 
     /// Sets the items from a position on. They stay on the stack.
     #[inline]
-    fn fill(&mut self, object: &Bound<'py, PyAny>, from: usize) -> R<()> {
-        // No value on this stack can go while its items are set: hash and comparison methods
-        // may run another load, but not this one.
-        let items = &self.stack.items[from..];
-        if let Ok(dict) = object.cast_exact::<PyDict>() {
-            for [key, value] in items.as_chunks::<2>().0 {
-                make::set_item(dict, key, value)?;
-            }
-            return Ok(());
+    fn fill<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        object: &Bound<'py, PyAny>,
+        from: usize,
+    ) -> R<()> {
+        let py = cx.py;
+        let dict = object.cast_exact::<PyDict>();
+        if self.loose && (dict.is_err() || !self.are_keys_atoms(cx, from)) {
+            self.thaw(cx)?;
         }
-        for [key, value] in items.as_chunks::<2>().0 {
-            make::set_item_of(object, key, value)?;
+        // No value on this stack can go while its items are set: hash and comparison methods may run
+        // another load, but not this one.
+        let pairs = self.stack.items[from..].as_chunks::<2>().0;
+        match dict {
+            Ok(dict) => pairs
+                .iter()
+                .try_for_each(|[key, value]| make::set_item(dict, key.bind(py), value.bind(py))),
+            Err(_) => pairs.iter().try_for_each(|[key, value]| {
+                make::set_item_of(object, key.bind(py), value.bind(py))
+            }),
         }
-        Ok(())
+    }
+
+    fn are_keys_atoms(&self, cx: &Context<'_, '_>, from: usize) -> bool {
+        let mut keys = self.stack.items[from..].iter().step_by(2);
+        keys.all(|key| build::is_atom(key.bind(cx.py)))
+    }
+
+    fn are_atoms(&self, cx: &Context<'_, '_>, from: usize) -> bool {
+        let mut items = self.stack.items[from..].iter();
+        items.all(|item| build::is_atom(item.bind(cx.py)))
     }
 
     /// ADDITEMS.
-    pub fn add_items(&mut self, from: usize) -> R<()> {
-        let py = self.py;
+    pub fn add_items(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
+        let py = cx.py;
         if from <= self.stack.fence() {
             return Err(self.stack.underflow(py));
         }
-        let Some(set) = self.stack.items.get(from - 1).cloned() else {
-            return Err(self.stack.underflow(py));
-        };
+        let set = self.below(cx, from)?;
         let empty = from == self.stack.len();
         if empty && !QUIRKS.empty_batches_looked_up {
             return Ok(());
         }
+        if self.loose && !self.are_atoms(cx, from) {
+            self.thaw(cx)?;
+        }
         let added = if set.is_instance_of::<PySet>() {
-            let items = self.stack.items[from..].iter();
-            items
-                .map(|item| make::add_to_set(&set, item))
-                .find(Result::is_err)
-                .unwrap_or(Ok(()))
+            let mut items = self.stack.items[from..].iter();
+            items.try_for_each(|item| make::add_to_set(&set, item.bind(py)))
         } else {
-            self.add_to(&set, from)
+            self.add_to(cx, &set, from)
         };
-        self.stack.cut(from);
+        self.stack.cut(cx.py, from);
         added
     }
 
     /// ADDITEMS to something that is not a set.
     #[cold]
-    fn add_to(&mut self, set: &Bound<'py, PyAny>, from: usize) -> R<()> {
-        let add = attr::get(set, State::get(self.py).names.add.bind(self.py))?;
+    fn add_to<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        set: &Bound<'py, PyAny>,
+        from: usize,
+    ) -> R<()> {
+        self.thaw(cx)?;
+        let add = attr::get(set, State::get(cx.py).names.add.bind(cx.py))?;
         for item in &self.stack.items[from..] {
-            attr::call1(&add, item)?;
+            attr::call1(&add, item.bind(cx.py))?;
         }
         Ok(())
     }
 
     /// FROZENSET.
-    pub fn frozenset(&mut self, from: usize) -> R<()> {
-        let elements = make::tuple(self.py, &mut self.stack.items, from)?;
+    pub fn frozenset(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
+        if self.loose && !self.are_atoms(cx, from) {
+            self.thaw(cx)?;
+        }
+        let elements = make::tuple(cx.py, &mut self.stack.items, from)?;
         let set = make::frozenset(&elements)?;
         self.stack.push(set);
         Ok(())

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::Machine;
+use super::{Context, Machine};
 use crate::compat::load_messages;
 use crate::errors;
 use crate::object::names::tp_name;
@@ -94,34 +94,36 @@ fn translated<'py>(
     Ok((module.clone(), name.clone()))
 }
 
-impl<'py> Machine<'_, 'py> {
+impl Machine {
     /// STACK_GLOBAL.
     #[inline]
-    pub fn stack_global(&mut self) -> R<()> {
-        let name = self.stack.pop(self.py)?;
-        let module = self.stack.pop(self.py)?;
+    pub fn stack_global<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let name = self.stack.pop(cx.py)?;
+        let module = self.stack.pop(cx.py)?;
         if !name.is_exact_instance_of::<PyString>() || !module.is_exact_instance_of::<PyString>() {
-            return Err(errors::unpickling(self.py, "STACK_GLOBAL requires str"));
+            return Err(errors::unpickling(cx.py, "STACK_GLOBAL requires str"));
         }
-        let found = self.find_class(&module, &name)?;
+        let found = self.find_class(cx, &module, &name)?;
         self.stack.push(found);
         Ok(())
     }
 
     /// The global `name` of `module`, by the owner's `find_class`.
     #[inline]
-    pub fn find_class(
+    pub fn find_class<'py>(
         &mut self,
+        cx: &Context<'_, 'py>,
         module: &Bound<'py, PyAny>,
         name: &Bound<'py, PyAny>,
     ) -> R<Bound<'py, PyAny>> {
-        self.hooks.find_class(module, name, self.proto)
+        self.show(cx)?;
+        cx.hooks.find_class(module, name, self.proto)
     }
 
     /// EXT1, EXT2, EXT4.
     #[cold]
-    pub fn extension(&mut self, code: i32) -> R<()> {
-        let py = self.py;
+    pub fn extension<'py>(&mut self, cx: &Context<'_, 'py>, code: i32) -> R<()> {
+        let py = cx.py;
         let state = State::get(py);
         if code <= 0 {
             return Err(errors::unpickling(py, "EXT specifies code <= 0"));
@@ -145,7 +147,7 @@ impl<'py> Machine<'_, 'py> {
             let text = format!("_inverted_registry[{code}] isn't a 2-tuple of strings");
             return Err(errors::value_error(py, &text));
         };
-        let object = self.find_class(&module, &name)?;
+        let object = self.find_class(cx, &module, &name)?;
         cache.set_item(code, &object)?;
         self.stack.push(object);
         Ok(())

@@ -3,8 +3,7 @@
 //! The unpickler sees only the [`Hooks`] trait; the classes of `py/` implement it. This file must
 //! not look hooks up.
 
-use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::CString;
 
 use pyo3::prelude::*;
 
@@ -15,23 +14,23 @@ use crate::object::R;
 #[derive(Clone)]
 pub struct Decoding {
     /// The codec, or `bytes` for none.
-    pub encoding: Cow<'static, CStr>,
+    pub encoding: CString,
     /// The codec's error handler.
-    pub errors: Cow<'static, CStr>,
+    pub errors: CString,
 }
 
 impl Decoding {
     /// Whether Python 2 strings stay bytes.
     pub fn is_bytes(&self) -> bool {
-        &*self.encoding == c"bytes"
+        *self.encoding == *c"bytes"
     }
 }
 
 impl Default for Decoding {
     fn default() -> Self {
         Decoding {
-            encoding: Cow::Borrowed(c"ASCII"),
-            errors: Cow::Borrowed(c"strict"),
+            encoding: c"ASCII".into(),
+            errors: c"strict".into(),
         }
     }
 }
@@ -40,9 +39,9 @@ impl Default for Decoding {
 pub struct Options<'py> {
     /// Whether names of Python 2 are translated in streams below protocol 3.
     pub fix_imports: bool,
-    /// For STRING, BINSTRING and SHORT_BINSTRING.
-    pub decoding: Decoding,
-    /// The out-of-band buffers: an iterable, and an iterator once [`Options::started`].
+    /// For STRING, BINSTRING and SHORT_BINSTRING; strict ASCII if there is none.
+    pub decoding: Option<Box<Decoding>>,
+    /// The out-of-band buffers: an iterable, and an iterator once [`Options::start`] has run.
     pub buffers: Option<Bound<'py, PyAny>>,
 }
 
@@ -51,11 +50,12 @@ impl Options<'_> {
     ///
     /// # Errors
     /// TypeError if they are not iterable; what `__iter__` raises.
-    pub fn started(mut self) -> R<Self> {
-        if let Some(buffers) = self.buffers.take() {
+    #[inline]
+    pub fn start(&mut self) -> R<()> {
+        if let Some(buffers) = &self.buffers {
             self.buffers = Some(buffers.try_iter()?.into_any());
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -63,7 +63,7 @@ impl Default for Options<'_> {
     fn default() -> Self {
         Options {
             fix_imports: true,
-            decoding: Decoding::default(),
+            decoding: None,
             buffers: None,
         }
     }

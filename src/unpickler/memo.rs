@@ -3,14 +3,21 @@
 //! Indices normally count up from 0 and are kept in a vector. One that is far off is kept apart, so that a
 //! few bytes of a stream cannot ask for gigabytes (CPython issue 115952; C does the same since
 //! 3.15). Nothing here may drop a reference: what is replaced is handed back.
+//!
+//! A state dict that went straight into its instance does not exist, but has an index all the same: a
+//! [`Virtual`] entry says which instance has it, and [`settle`] makes the dict. Until then its place
+//! is empty.
 
 use std::hash::RandomState;
 use std::mem;
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::compat::QUIRKS;
+use crate::object::cell::Shared;
+use crate::object::{R, instance, make};
 
 /// Places that the vector has at first; it then grows to twice the index that it lacks.
 const FIRST: usize = 32;
@@ -28,21 +35,28 @@ pub struct Memo {
     sparse: Option<Box<Sparse>>,
     /// The index that MEMOIZE uses next: the number of entries, as C counts them.
     next: usize,
+    virtuals: Vec<Virtual>,
+    /// How many of `virtuals`, from the front, are captured.
+    captured: usize,
 }
 
-impl Memo {
-    /// An empty memo in the memory of an old one.
-    pub fn reuse(mut dense: Vec<Option<Py<PyAny>>>) -> Self {
-        dense.clear();
-        Memo {
-            dense,
-            ..Memo::default()
-        }
-    }
+/// The entry of a state dict that was not made.
+struct Virtual {
+    /// Its index.
+    index: usize,
+    /// The index of the instance whose attributes are its items.
+    instance: usize,
+    /// The items, once the instance may have changed; None before.
+    items: Option<Pairs>,
+}
 
-    /// The vector, with what is in it, and the entries that are not.
-    pub fn into_parts(self) -> (Vec<Option<Py<PyAny>>>, Option<Box<Sparse>>) {
-        (self.dense, self.sparse)
+/// Keys and values.
+pub type Pairs = Box<[(Py<PyAny>, Py<PyAny>)]>;
+
+impl Memo {
+    /// Number of entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.dense.capacity().max(self.virtuals.capacity())
     }
 
     /// The object at an index.
@@ -66,10 +80,10 @@ impl Memo {
         self.next
     }
 
-    /// Stores an object and hands back the one that was at the index.
+    /// Stores an object at an index that is new and the next one; hands it back if it is not.
     #[inline(always)]
     #[must_use]
-    pub fn put(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
+    pub fn push(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
         let len = self.dense.len();
         if index == len && len < self.dense.capacity() && self.sparse.is_none() {
             self.dense.push(Some(object));
@@ -77,7 +91,67 @@ impl Memo {
             self.next += 1;
             return None;
         }
-        self.put_anywhere(index, object)
+        Some(object)
+    }
+
+    /// Stores an object and hands back the one that was at the index.
+    #[must_use]
+    pub fn put(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
+        self.push(index, object)
+            .and_then(|object| self.put_anywhere(index, object))
+    }
+
+    /// Whether the next MEMOIZE or PUT at `index` would be the next entry of the vector.
+    #[inline(always)]
+    pub fn is_next(&self, index: usize) -> bool {
+        index == self.dense.len() && index == self.next && self.sparse.is_none()
+    }
+
+    /// Takes an index, the next one, for an object to come: see [`Memo::fill`].
+    #[inline]
+    pub fn reserve_next(&mut self) {
+        if self.next == self.dense.capacity() {
+            self.reserve(FIRST.max(self.next * 2));
+        }
+        self.dense.push(None);
+        self.count += 1;
+        self.next += 1;
+    }
+
+    /// Stores the object for a reserved index, unless the index was cleared or taken meanwhile.
+    #[inline]
+    #[must_use]
+    pub fn fill(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
+        match self.dense.get_mut(index) {
+            Some(place @ None) => {
+                *place = Some(object);
+                None
+            }
+            _ => Some(object),
+        }
+    }
+
+    /// Whether the entry at `index` is `object`.
+    #[inline(always)]
+    pub fn holds(&self, index: usize, object: usize) -> bool {
+        matches!(self.dense.get(index), Some(Some(entry)) if entry.as_ptr().addr() == object)
+    }
+
+    /// Says that the reserved `index` stands for a dict of the attributes that the instance at index
+    /// `instance` has got just now.
+    #[inline]
+    pub fn add_virtual(&mut self, index: usize, instance: usize) {
+        self.virtuals.push(Virtual {
+            index,
+            instance,
+            items: None,
+        });
+    }
+
+    /// The instance of the first virtual entry whose items are not captured.
+    fn instance_to_capture(&self) -> Option<&Py<PyAny>> {
+        let next = self.virtuals.get(self.captured)?;
+        self.get(next.instance)
     }
 
     #[inline(never)]
@@ -91,8 +165,7 @@ impl Memo {
             return old;
         }
         if index >= places {
-            let wanted = FIRST.max(index * 2);
-            self.dense.reserve_exact(wanted - self.dense.len());
+            self.reserve(FIRST.max(index * 2));
         }
         // An index that was far off before may be in reach by now.
         let apart = self
@@ -110,6 +183,22 @@ impl Memo {
             }
         }
         old.or(apart)
+    }
+
+    /// Takes the virtual entry at `index` out, whose items are captured.
+    pub fn take_virtual(&mut self, index: usize) -> Option<Pairs> {
+        let at = self
+            .virtuals
+            .iter()
+            .rposition(|entry| entry.index == index)?;
+        self.captured = self
+            .captured
+            .saturating_sub(usize::from(at < self.captured));
+        self.virtuals.remove(at).items
+    }
+
+    fn reserve(&mut self, places: usize) {
+        self.dense.reserve_exact(places - self.dense.len());
     }
 
     /// The entries by index, without those that C's memo proxy does not show.
@@ -130,7 +219,12 @@ impl Memo {
     /// Every object, for the garbage collector.
     pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let sparse = self.sparse.iter().flat_map(|sparse| sparse.values());
-        self.dense.iter().flatten().chain(sparse)
+        let items = self
+            .virtuals
+            .iter()
+            .filter_map(|entry| entry.items.as_ref());
+        let items = items.flat_map(|items| items.iter().flat_map(|(key, value)| [key, value]));
+        self.dense.iter().flatten().chain(sparse).chain(items)
     }
 
     /// An empty memo with the index that follows on `clear()` in this version.
@@ -165,5 +259,74 @@ impl Memo {
                 .sparse
                 .as_ref()
                 .map_or(0, |sparse| sparse.allocation_size())
+            + self.virtuals.capacity() * size_of::<Virtual>()
     }
+}
+
+/// Empties a memo that nobody sees, and keeps its memory.
+#[inline]
+pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
+    let memo = memo.get_mut();
+    // As in C, the last entry goes first.
+    while let Some(entry) = memo.dense.pop() {
+        drop(entry.map(|object| object.into_bound(py)));
+    }
+    if !memo.virtuals.is_empty() || memo.sparse.is_some() {
+        memo.virtuals.clear();
+        memo.sparse = None;
+    }
+    memo.captured = 0;
+    memo.count = 0;
+    memo.next = 0;
+}
+
+/// Keeps the items of all virtual entries: the instances may change from now on.
+pub fn capture(py: Python<'_>, memo: &Shared<Memo>) {
+    while memo.with(py, |memo| memo.captured < memo.virtuals.len()) {
+        let instance = memo.pick(py, Memo::instance_to_capture);
+        let items: Pairs = instance
+            .map(|instance| instance::read(&instance))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key.unbind(), value.unbind()))
+            .collect();
+        memo.with(py, move |memo| {
+            let captured = memo.captured;
+            if let Some(entry) = memo.virtuals.get_mut(captured) {
+                entry.items = Some(items);
+                memo.captured += 1;
+            }
+        });
+    }
+}
+
+/// Makes the dict of the virtual entry at `index`; false if there is none.
+///
+/// # Errors
+/// MemoryError.
+pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<bool> {
+    capture(py, memo);
+    let items = memo.with(py, |memo| memo.take_virtual(index));
+    let Some(items) = items else {
+        return Ok(false);
+    };
+    let dict = PyDict::new(py);
+    for (key, value) in items {
+        make::set_item(&dict, key.bind(py), value.bind(py))?;
+    }
+    let dict = dict.into_any().unbind();
+    let refused = memo.with(py, move |memo| memo.fill(index, dict));
+    drop(refused);
+    Ok(true)
+}
+
+/// Makes the dicts of all virtual entries.
+///
+/// # Errors
+/// MemoryError.
+pub fn settle_all(py: Python<'_>, memo: &Shared<Memo>) -> R<()> {
+    while let Some(index) = memo.with(py, |memo| memo.virtuals.last().map(|entry| entry.index)) {
+        settle(py, memo, index)?;
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@
 //! - `stack.rs`, `memo.rs`, `length.rs`, `scratch.rs`: data.
 
 mod containers;
+mod dicts;
 mod globals;
 pub mod hooks;
 pub mod input;
@@ -25,14 +26,18 @@ mod stack;
 
 pub use globals::find_class;
 
+use std::mem;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors;
 use crate::object::buffer::Export;
 use crate::object::cell::Shared;
+use crate::object::classes::Classes;
 use crate::object::cursor::Cursor;
 use crate::object::{R, Raised};
+use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
 use input::{Input, Methods, Parked};
 use memo::Memo;
@@ -43,17 +48,30 @@ use stack::Stack;
 /// The newest protocol that can be read.
 const HIGHEST_PROTOCOL: u8 = 5;
 
-/// One load.
-pub struct Machine<'a, 'py> {
+/// What a load works on; see the module. Empty between loads.
+#[derive(Default)]
+pub struct Machine {
+    stack: Stack,
+    /// Dicts that are not made yet, the topmost last.
+    pending: Vec<Pending>,
+    /// An opcode that is fetched in pieces.
+    piece: Vec<u8>,
+    /// The classes met last.
+    classes: Classes,
+    /// The protocol that PROTO said.
+    proto: u8,
+    /// Whether [`Machine::thaw`] has anything to do.
+    loose: bool,
+}
+
+/// What a load is given.
+pub struct Context<'a, 'py> {
     py: Python<'py>,
-    stack: Stack<'py>,
     memo: &'a Shared<Memo>,
     hooks: &'a dyn Hooks<'py>,
     options: &'a Options<'py>,
-    /// The protocol that PROTO said.
-    proto: u8,
-    /// An opcode that is fetched in pieces.
-    piece: Vec<u8>,
+    /// Whether the memo belongs to an Unpickler, where Python code can see it.
+    visible: bool,
 }
 
 /// Bytes to read a pickle from.
@@ -92,7 +110,7 @@ pub fn loads<'py>(
         Data::Bytes(bytes) => Cursor::new(bytes.as_bytes()),
         Data::Export(export) => Cursor::from(export),
     };
-    load_once(py, Input::memory(bytes), options)
+    load_once(py, &mut Input::memory(bytes), options)
 }
 
 /// Reads one pickle from a file.
@@ -100,27 +118,37 @@ pub fn loads<'py>(
 /// # Errors
 /// TypeError if the file lacks `read` or `readline`; else as [`loads`], and what the file raises.
 pub fn load<'py>(file: &Bound<'py, PyAny>, options: Options<'py>) -> R<Bound<'py, PyAny>> {
-    let input = Parked::new(Methods::of(file)?).resume();
-    load_once(file.py(), input, options)
+    let mut input = Parked::new(Methods::of(file)?).resume();
+    load_once(file.py(), &mut input, options)
 }
 
 fn load_once<'py>(
     py: Python<'py>,
-    mut input: Input<'_>,
-    options: Options<'py>,
+    input: &mut Input<'_>,
+    mut options: Options<'py>,
 ) -> R<Bound<'py, PyAny>> {
-    let options = options.started()?;
-    let hooks = Defaults {
-        fix_imports: options.fix_imports,
-    };
-    let (mut scratch, memo) = Scratch::take();
-    let memo = Shared::new(memo);
-    let result = load_with(py, &mut input, &memo, &hooks, &options, &mut scratch);
-    scratch.give_back(py, memo.into_inner());
+    options.start()?;
+    let mut scratch = Scratch::take(py);
+    let Scratch { machine, memo } = &mut *scratch;
+    let result = machine.load(
+        &Context {
+            py,
+            memo,
+            hooks: &Defaults {
+                fix_imports: options.fix_imports,
+            },
+            options: &options,
+            visible: false,
+        },
+        input,
+    );
+    // Dropping may run Python code, which may load: the memory is not yet given back.
+    memo::empty(py, memo);
+    scratch.give_back(py);
     result
 }
 
-/// Reads one pickle for an Unpickler.
+/// Reads one pickle for an Unpickler, with its memo. The buffers are an iterator.
 ///
 /// # Errors
 /// As [`load`].
@@ -131,42 +159,49 @@ pub fn load_into<'py>(
     hooks: &dyn Hooks<'py>,
     options: &Options<'py>,
 ) -> R<Bound<'py, PyAny>> {
-    load_with(py, input, memo, hooks, options, &mut Scratch::default())
-}
-
-fn load_with<'py>(
-    py: Python<'py>,
-    input: &mut Input<'_>,
-    memo: &Shared<Memo>,
-    hooks: &dyn Hooks<'py>,
-    options: &Options<'py>,
-    scratch: &mut Scratch,
-) -> R<Bound<'py, PyAny>> {
-    let (items, marks, piece) = scratch.lend();
-    let mut machine = Machine {
-        py,
-        stack: Stack::new(items, marks),
-        memo,
-        hooks,
-        options,
-        proto: 0,
-        piece,
-    };
-    let result = machine.load(input);
-    let (items, marks) = machine.stack.into_parts();
-    scratch.refill(items, marks, machine.piece);
+    let mut scratch = Scratch::take(py);
+    let result = scratch.machine.load(
+        &Context {
+            py,
+            memo,
+            hooks,
+            options,
+            visible: true,
+        },
+        input,
+    );
+    scratch.give_back(py);
     result
 }
 
-impl<'py> Machine<'_, 'py> {
-    fn load(&mut self, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
-        let py = self.py;
+impl Machine {
+    fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
+        self.proto = 0;
+        let mut result = self.load_pickle(cx, input);
+        if self.loose && cx.visible {
+            // Whoever looks at the memo now finds what C has there.
+            if let Err(raised) = self.thaw(cx) {
+                result = result.and(Err(raised));
+            }
+        }
+        self.loose = false;
+        self.pending.clear();
+        self.stack.clear(cx.py);
+        result
+    }
+
+    fn load_pickle<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        input: &mut Input<'_>,
+    ) -> R<Bound<'py, PyAny>> {
+        let py = cx.py;
         loop {
-            let (step, left) = run::run(self, input.rest(py));
+            let (step, left) = run::run(self, cx, input.rest(py));
             input.leave(py, left);
             let mut step = step?;
             if let Step::More = step {
-                step = pieces::step(self, input)?;
+                step = pieces::step(self, cx, input)?;
             }
             match step {
                 Step::Stop(value) => {
@@ -179,84 +214,96 @@ impl<'py> Machine<'_, 'py> {
         }
     }
 
+    /// Entries that there is memory for.
+    fn capacity(&self) -> usize {
+        let other = self.pending.capacity().max(self.piece.capacity());
+        self.stack.capacity().max(other)
+    }
+
+    /// Gives memory back.
+    fn shrink(&mut self) {
+        *self = Machine {
+            classes: mem::take(&mut self.classes),
+            ..Machine::default()
+        };
+    }
+
     /// PROTO.
     #[inline]
-    fn protocol(&mut self, proto: u8) -> R<()> {
+    fn protocol(&mut self, cx: &Context<'_, '_>, proto: u8) -> R<()> {
         if proto > HIGHEST_PROTOCOL {
             return Err(errors::value_error(
-                self.py,
+                cx.py,
                 &format!("unsupported pickle protocol: {proto}"),
             ));
         }
         self.proto = proto;
-        self.hooks.protocol(proto);
+        cx.hooks.protocol(proto);
         Ok(())
     }
 
     /// POP: the top, or the mark on top.
-    fn pop(&mut self) -> R<()> {
+    fn pop(&mut self, cx: &Context<'_, '_>) -> R<()> {
         if self.stack.mark_on_top() {
-            return self.stack.unmark(self.py).map(drop);
+            return self.unmark(cx).map(drop);
         }
-        self.stack.pop(self.py).map(drop)
+        self.stack.pop(cx.py).map(drop)
     }
 
     /// BINGET, LONG_BINGET.
     #[inline(always)]
-    fn get(&mut self, index: usize) -> R<()> {
-        match self.memo.pick(self.py, |memo| memo.get(index)) {
+    fn get(&mut self, cx: &Context<'_, '_>, index: usize) -> R<()> {
+        match cx.memo.pick(cx.py, |memo| memo.get(index)) {
             Some(object) => {
                 self.stack.push(object);
                 Ok(())
             }
-            None => Err(self.missing(index as isize)),
+            None => self.get_absent(cx, index),
         }
     }
 
     /// GET.
-    fn get_signed(&mut self, index: isize) -> R<()> {
+    fn get_signed(&mut self, cx: &Context<'_, '_>, index: isize) -> R<()> {
         match usize::try_from(index) {
-            Ok(index) => self.get(index),
-            Err(_) => Err(self.missing(index)),
+            Ok(index) => self.get(cx, index),
+            Err(_) => Err(self.missing(cx, index)),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn missing(&self, index: isize) -> Raised {
+    fn missing(&self, cx: &Context<'_, '_>, index: isize) -> Raised {
         let text = format!("Memo value not found at index {index}");
-        errors::unpickling(self.py, &text)
+        errors::unpickling(cx.py, &text)
     }
 
     /// MEMOIZE.
     #[inline(always)]
-    fn memoize(&mut self) -> R<()> {
-        let top = self.stack.top(self.py)?.clone().unbind();
-        let old = self
-            .memo
-            .with(self.py, move |memo| memo.put(memo.next(), top));
-        release(self.py, old);
-        Ok(())
+    fn memoize(&mut self, cx: &Context<'_, '_>) -> R<()> {
+        let index = cx.memo.with(cx.py, |memo| memo.next());
+        self.put(cx, index)
     }
 
     /// BINPUT, LONG_BINPUT.
     #[inline(always)]
-    fn put(&mut self, index: usize) -> R<()> {
-        let top = self.stack.top(self.py)?.clone().unbind();
-        let old = self.memo.with(self.py, move |memo| memo.put(index, top));
-        release(self.py, old);
+    fn put(&mut self, cx: &Context<'_, '_>, index: usize) -> R<()> {
+        let top = self.stack.top(cx.py)?.clone().unbind();
+        let refused = cx.memo.with(cx.py, move |memo| memo.push(index, top));
+        if let Some(top) = refused {
+            self.put_over(cx, index, top);
+        }
         Ok(())
     }
 
     /// PUT.
     #[cold]
-    fn put_text(&mut self, line: Cursor<'_>) -> R<()> {
+    fn put_text(&mut self, cx: &Context<'_, '_>, line: Cursor<'_>) -> R<()> {
         if line.len() < 2 {
-            return Err(input::truncated(self.py));
+            return Err(input::truncated(cx.py));
         }
-        self.stack.top(self.py)?;
-        let index = scalars::put_index(self.py, line)?;
-        self.put(index)
+        self.stack.top(cx.py)?;
+        let index = scalars::put_index(cx.py, line)?;
+        self.put(cx, index)
     }
 }
 

@@ -4,8 +4,8 @@ use pyo3::exceptions::PyUnicodeDecodeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::Machine;
 use super::input::truncated;
+use super::{Context, Machine};
 use crate::compat::{QUIRKS, load_messages};
 use crate::errors;
 use crate::object::cursor::Cursor;
@@ -13,24 +13,47 @@ use crate::object::names::tp_name;
 use crate::object::{R, Raised, attr, build, make};
 use crate::state::State;
 
-impl<'py> Machine<'_, 'py> {
+impl Machine {
     /// REDUCE.
     #[inline]
-    pub fn reduce(&mut self) -> R<()> {
-        let args = self.stack.pop(self.py)?;
-        let callable = self.stack.pop(self.py)?;
+    pub fn reduce<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let args = self.stack.pop(cx.py)?;
+        let callable = self.stack.pop(cx.py)?;
         let Ok(args) = args.cast::<PyTuple>() else {
-            return Err(errors::type_error(self.py, "argument list must be a tuple"));
+            return Err(errors::type_error(cx.py, "argument list must be a tuple"));
         };
+        if self.loose && !build::is_quiet_call(&callable, args) {
+            self.thaw(cx)?;
+        }
         let object = attr::call_tuple(&callable, args)?;
+        self.stack.push(object);
+        Ok(())
+    }
+
+    /// EMPTY_TUPLE and NEWOBJ.
+    #[inline]
+    pub fn new_object_without_args<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let py = cx.py;
+        let class = self.stack.pop(py)?;
+        let args = PyTuple::empty(py);
+        let Ok(ty) = class.cast::<PyType>() else {
+            return Err(bad_new(py, &class, args.as_any(), None));
+        };
+        if !build::has_new(ty) {
+            return Err(bad_new(py, &class, args.as_any(), None));
+        }
+        if self.loose && !build::is_plain_new(ty) {
+            self.thaw(cx)?;
+        }
+        let object = build::new_object(ty, &args, None)?;
         self.stack.push(object);
         Ok(())
     }
 
     /// NEWOBJ, or NEWOBJ_EX with keywords.
     #[inline]
-    pub fn new_object(&mut self, keywords: bool) -> R<()> {
-        let py = self.py;
+    pub fn new_object<'py>(&mut self, cx: &Context<'_, 'py>, keywords: bool) -> R<()> {
+        let py = cx.py;
         let kwargs = if keywords {
             Some(self.stack.pop(py)?)
         } else {
@@ -38,6 +61,7 @@ impl<'py> Machine<'_, 'py> {
         };
         let args = self.stack.pop(py)?;
         let class = self.stack.pop(py)?;
+        self.thaw(cx)?;
         let object = match (class.cast::<PyType>(), args.cast::<PyTuple>(), &kwargs) {
             (Ok(class), Ok(args), None) if build::has_new(class) => {
                 build::new_object(class, args, None)?
@@ -55,57 +79,74 @@ impl<'py> Machine<'_, 'py> {
 
     /// OBJ: the class is just above the mark.
     #[cold]
-    pub fn obj(&mut self) -> R<()> {
-        let from = self.stack.unmark(self.py)?;
+    pub fn obj<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let from = self.unmark(cx)?;
         if from >= self.stack.len() {
-            return Err(self.stack.underflow(self.py));
+            return Err(self.stack.underflow(cx.py));
         }
-        let args = make::tuple(self.py, &mut self.stack.items, from + 1)?;
-        let class = self.stack.pop(self.py)?;
-        self.instantiate(&class, &args)
+        let args = make::tuple(cx.py, &mut self.stack.items, from + 1)?;
+        let class = self.stack.pop(cx.py)?;
+        self.instantiate(cx, &class, &args)
     }
 
     /// INST: the class is named by two lines.
     #[cold]
-    pub fn inst(&mut self, module: Cursor<'_>, name: Cursor<'_>) -> R<()> {
-        let py = self.py;
-        let from = self.stack.unmark(py)?;
-        let (module, name) = self.names(module, name, make::text_ascii)?;
-        let class = self.find_class(&module, &name)?;
+    pub fn inst<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        module: Cursor<'_>,
+        name: Cursor<'_>,
+    ) -> R<()> {
+        let py = cx.py;
+        let from = self.unmark(cx)?;
+        let (module, name) = self.names(cx, module, name, make::text_ascii)?;
+        let class = self.find_class(cx, &module, &name)?;
         let args = make::tuple(py, &mut self.stack.items, from)?;
-        self.instantiate(&class, &args)
+        self.instantiate(cx, &class, &args)
     }
 
     /// GLOBAL.
     #[cold]
-    pub fn global(&mut self, module: Cursor<'_>, name: Cursor<'_>) -> R<()> {
-        let (module, name) = self.names(module, name, make::text_strict)?;
-        let found = self.find_class(&module, &name)?;
+    pub fn global<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        module: Cursor<'_>,
+        name: Cursor<'_>,
+    ) -> R<()> {
+        let (module, name) = self.names(cx, module, name, make::text_strict)?;
+        let found = self.find_class(cx, &module, &name)?;
         self.stack.push(found);
         Ok(())
     }
 
     /// The names in two lines.
-    fn names(
+    fn names<'py>(
         &self,
+        cx: &Context<'_, 'py>,
         module: Cursor<'_>,
         name: Cursor<'_>,
         decode: fn(Python<'py>, &[u8]) -> R<Bound<'py, pyo3::types::PyString>>,
     ) -> R<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let text = |line: Cursor<'_>| {
             if line.len() < 2 {
-                return Err(truncated(self.py));
+                return Err(truncated(cx.py));
             }
-            decode(self.py, &line.first(line.len() - 1).to_vec())
+            decode(cx.py, &line.first(line.len() - 1).to_vec())
         };
         Ok((text(module)?.into_any(), text(name)?.into_any()))
     }
 
     /// An instance as Python 2 made those of its old classes.
-    fn instantiate(&mut self, class: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>) -> R<()> {
-        let py = self.py;
+    fn instantiate<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        class: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+    ) -> R<()> {
+        let py = cx.py;
         let names = &State::get(py).names;
         let args = args.cast::<PyTuple>().map_err(PyErr::from)?;
+        self.thaw(cx)?;
         let object = if args.is_empty()
             && class.is_instance_of::<PyType>()
             && attr::get_optional(class, names.getinitargs.bind(py))?.is_none()
@@ -119,11 +160,12 @@ impl<'py> Machine<'_, 'py> {
     }
 
     /// BUILD.
-    pub fn build(&mut self) -> R<()> {
-        let py = self.py;
+    pub fn build<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let py = cx.py;
         self.stack.last(py, 2)?;
         let state = self.stack.pop(py)?;
         let instance = self.stack.top(py)?.clone();
+        self.thaw(cx)?;
         let names = &State::get(py).names;
         if let Some(setstate) = attr::get_optional(&instance, names.setstate.bind(py))? {
             attr::call1(&setstate, &state)?;
@@ -154,23 +196,23 @@ impl<'py> Machine<'_, 'py> {
     }
 
     /// Before 3.13 a missing `persistent_load` is noticed before the argument is.
-    pub fn check_persistent_first(&self) -> R<()> {
-        if !QUIRKS.persistent_hooks_are_methods && self.hooks.persistent_load(self.py)?.is_none() {
-            return Err(self.no_persistent_load());
+    pub fn check_persistent_first<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        if !QUIRKS.persistent_hooks_are_methods && cx.hooks.persistent_load(cx.py)?.is_none() {
+            return Err(self.no_persistent_load(cx));
         }
         Ok(())
     }
 
     #[cold]
-    fn no_persistent_load(&self) -> Raised {
-        errors::unpickling(self.py, load_messages::NO_PERSISTENT_LOAD)
+    fn no_persistent_load<'py>(&self, cx: &Context<'_, 'py>) -> Raised {
+        errors::unpickling(cx.py, load_messages::NO_PERSISTENT_LOAD)
     }
 
     /// PERSID: the id is a line of ASCII.
     #[cold]
-    pub fn persistent_text(&mut self, line: Cursor<'_>) -> R<()> {
-        let py = self.py;
-        self.check_persistent_first()?;
+    pub fn persistent_text<'py>(&mut self, cx: &Context<'_, 'py>, line: Cursor<'_>) -> R<()> {
+        let py = cx.py;
+        self.check_persistent_first(cx)?;
         let id = make::text_ascii(py, &line.first(line.len() - 1).to_vec());
         let id = id.map_err(|raised| {
             let err = raised.take(py);
@@ -179,20 +221,21 @@ impl<'py> Machine<'_, 'py> {
             }
             errors::unpickling(py, "persistent IDs in protocol 0 must be ASCII strings")
         })?;
-        self.persistent(id.into_any())
+        self.persistent(cx, id.into_any())
     }
 
     /// BINPERSID.
     #[cold]
-    pub fn persistent_object(&mut self) -> R<()> {
-        self.check_persistent_first()?;
-        let id = self.stack.pop(self.py)?;
-        self.persistent(id)
+    pub fn persistent_object<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        self.check_persistent_first(cx)?;
+        let id = self.stack.pop(cx.py)?;
+        self.persistent(cx, id)
     }
 
-    fn persistent(&mut self, id: Bound<'py, PyAny>) -> R<()> {
-        let Some(hook) = self.hooks.persistent_load(self.py)? else {
-            return Err(self.no_persistent_load());
+    fn persistent<'py>(&mut self, cx: &Context<'_, 'py>, id: Bound<'py, PyAny>) -> R<()> {
+        self.thaw(cx)?;
+        let Some(hook) = cx.hooks.persistent_load(cx.py)? else {
+            return Err(self.no_persistent_load(cx));
         };
         let object = attr::call1(&hook, &id)?;
         self.stack.push(object);
@@ -201,9 +244,10 @@ impl<'py> Machine<'_, 'py> {
 
     /// NEXT_BUFFER.
     #[cold]
-    pub fn next_buffer(&mut self) -> R<()> {
-        let py = self.py;
-        let Some(buffers) = &self.options.buffers else {
+    pub fn next_buffer<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let py = cx.py;
+        self.show(cx)?;
+        let Some(buffers) = &cx.options.buffers else {
             return Err(errors::unpickling(
                 py,
                 "pickle stream refers to out-of-band data but no *buffers* argument was given",
@@ -220,8 +264,8 @@ impl<'py> Machine<'_, 'py> {
 
     /// READONLY_BUFFER.
     #[cold]
-    pub fn readonly_buffer(&mut self) -> R<()> {
-        let py = self.py;
+    pub fn readonly_buffer<'py>(&mut self, cx: &Context<'_, 'py>) -> R<()> {
+        let py = cx.py;
         let buffer = self.stack.top(py)?.clone();
         if let Some(view) = build::readonly(&buffer)? {
             drop(self.stack.pop(py)?);

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::input::{Input, truncated};
 use super::run::{self, Step};
-use super::{Machine, length};
+use super::{Context, Machine, length};
 use crate::errors;
 use crate::format::opcode::{Arg, Op};
 use crate::object::cursor::Cursor;
@@ -22,22 +22,31 @@ use crate::state::State;
 /// EOFError if there is no opcode; what the opcode raises.
 #[cold]
 #[inline(never)]
-pub fn step<'py>(machine: &mut Machine<'_, 'py>, input: &mut Input<'_>) -> R<Step<'py>> {
+pub fn step<'py>(
+    machine: &mut Machine,
+    cx: &Context<'_, 'py>,
+    input: &mut Input<'_>,
+) -> R<Step<'py>> {
     let mut piece = std::mem::take(&mut machine.piece);
     piece.clear();
-    let result = fetch(machine, input, &mut piece).and_then(|done| {
+    let result = fetch(machine, cx, input, &mut piece).and_then(|done| {
         if done {
             return Ok(Step::More);
         }
-        run::run(machine, Cursor::new(&piece)).0
+        run::run(machine, cx, Cursor::new(&piece)).0
     });
     machine.piece = piece;
     result
 }
 
 /// Reads an opcode and its argument into `piece`; true if it has been executed as well.
-fn fetch(machine: &mut Machine<'_, '_>, input: &mut Input<'_>, piece: &mut Vec<u8>) -> R<bool> {
-    let py = machine.py;
+fn fetch(
+    machine: &mut Machine,
+    cx: &Context<'_, '_>,
+    input: &mut Input<'_>,
+    piece: &mut Vec<u8>,
+) -> R<bool> {
+    let py = cx.py;
     if let Err(raised) = input.read(py, 1, piece) {
         return Err(end_of_data(py, raised));
     }
@@ -57,7 +66,7 @@ fn fetch(machine: &mut Machine<'_, '_>, input: &mut Input<'_>, piece: &mut Vec<u
         | Arg::StringnlNoescape
         | Arg::Unicodestringnl => {
             if op == Op::PersId {
-                machine.check_persistent_first()?;
+                machine.check_persistent_first(cx)?;
             }
             return input.line(py, piece).map(|_| false);
         }

@@ -6,9 +6,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use super::{Machine, length, scalars};
+use super::{Context, Machine, length, scalars};
 use crate::errors;
-use crate::format::opcode::Op;
+use crate::format::opcode::{Op, op};
 use crate::object::cursor::Cursor;
 use crate::object::{R, make, signals};
 
@@ -27,15 +27,23 @@ const OPCODES: u32 = 1 << 14;
 
 /// Executes the opcodes in `window` and gives how the run ended and how many bytes are left.
 #[inline]
-pub fn run<'py>(machine: &mut Machine<'_, 'py>, window: Cursor<'_>) -> (R<Step<'py>>, usize) {
+pub fn run<'py>(
+    machine: &mut Machine,
+    cx: &Context<'_, 'py>,
+    window: Cursor<'_>,
+) -> (R<Step<'py>>, usize) {
     let mut at = window;
-    let step = steps(machine, &mut at);
+    let step = steps(machine, cx, &mut at);
     (step, at.len())
 }
 
 #[inline(always)]
-fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<'py>> {
-    let py = machine.py;
+fn steps<'py>(
+    machine: &mut Machine,
+    cx: &Context<'_, 'py>,
+    place: &mut Cursor<'_>,
+) -> R<Step<'py>> {
+    let py = cx.py;
     let mut at = *place;
     let mut budget = OPCODES;
 
@@ -109,14 +117,14 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
         match op {
             Op::BinGet => {
                 let [index] = take!();
-                check!(machine.get(index.into()));
+                check!(machine.get(cx, index.into()));
             }
             Op::ShortBinUnicode => {
                 let [len] = take!();
                 let data = payload!(usize::from(len));
                 machine.stack.push(check!(make::text(py, data)));
             }
-            Op::Memoize => check!(machine.memoize()),
+            Op::Memoize => check!(machine.memoize(cx)),
             Op::BinInt1 => {
                 let [value] = take!();
                 machine.stack.push(check!(make::int(py, value.into())));
@@ -143,79 +151,83 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
             Op::Mark => machine.stack.mark(),
             Op::Tuple1 => {
                 let from = check!(machine.stack.last(py, 1));
-                check!(machine.tuple(from));
+                check!(machine.tuple(cx, from));
             }
             Op::Tuple2 => {
                 let from = check!(machine.stack.last(py, 2));
-                check!(machine.tuple(from));
+                check!(machine.tuple(cx, from));
             }
             Op::Tuple3 => {
                 let from = check!(machine.stack.last(py, 3));
-                check!(machine.tuple(from));
+                check!(machine.tuple(cx, from));
             }
             Op::Tuple => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.tuple(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.tuple(cx, from));
             }
             Op::EmptyTuple => {
+                if let Some(([op::NEWOBJ], rest)) = at.array() {
+                    at = rest;
+                    check!(machine.new_object_without_args(cx));
+                    continue;
+                }
                 let from = machine.stack.len();
-                check!(machine.tuple(from));
+                check!(machine.tuple(cx, from));
             }
             Op::EmptyList => machine.stack.push(check!(make::list(py))),
-            Op::EmptyDict => machine.stack.push(check!(make::dict(py))),
+            Op::EmptyDict => at = check!(machine.empty_dict(cx, at)),
             Op::EmptySet => machine.stack.push(check!(make::set(py))),
             Op::Append => {
                 let from = check!(machine.stack.last(py, 1));
-                check!(machine.append(from));
+                check!(machine.append(cx, from));
             }
             Op::Appends => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.append(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.append(cx, from));
             }
             Op::SetItem => {
                 let from = check!(machine.stack.last(py, 2));
-                check!(machine.set_items(from));
+                check!(machine.set_items(cx, from));
             }
             Op::SetItems => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.set_items(from));
+                at = check!(machine.set_all_items(cx, at));
             }
             Op::AddItems => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.add_items(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.add_items(cx, from));
             }
             Op::FrozenSet => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.frozenset(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.frozenset(cx, from));
             }
             Op::List => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.list(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.list(cx, from));
             }
             Op::Dict => {
-                let from = check!(machine.stack.unmark(py));
-                check!(machine.dict(from));
+                let from = check!(machine.unmark(cx));
+                check!(machine.dict(cx, from));
             }
             Op::LongBinGet => {
                 let index = u32::from_le_bytes(take!());
-                check!(machine.get(index as usize));
+                check!(machine.get(cx, index as usize));
             }
             Op::BinPut => {
                 let [index] = take!();
-                check!(machine.put(index.into()));
+                check!(machine.put(cx, index.into()));
             }
             Op::LongBinPut => {
                 let index = u32::from_le_bytes(take!());
-                check!(machine.put(index as usize));
+                check!(machine.put(cx, index as usize));
             }
             Op::Get => {
                 let line = line!();
                 let index = check!(scalars::index(py, line));
-                check!(machine.get_signed(index));
+                check!(machine.get_signed(cx, index));
             }
             Op::Put => {
                 let line = line!();
-                check!(machine.put_text(line));
+                check!(machine.put_text(cx, line));
             }
             Op::BinUnicode => {
                 let len = u32::from_le_bytes(take!());
@@ -260,13 +272,13 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
             Op::ShortBinString => {
                 let [len] = take!();
                 let data = payload!(usize::from(len));
-                let text = scalars::bin_string(py, data, &machine.options.decoding);
+                let text = scalars::bin_string(py, data, cx.options.decoding.as_deref());
                 machine.stack.push(check!(text));
             }
             Op::BinString => {
                 let len = check!(length::of(py, op, &take!() as &[u8; 4]));
                 let data = payload!(len);
-                let text = scalars::bin_string(py, data, &machine.options.decoding);
+                let text = scalars::bin_string(py, data, cx.options.decoding.as_deref());
                 machine.stack.push(check!(text));
             }
             Op::Int => {
@@ -283,14 +295,14 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
             }
             Op::String => {
                 let line = line!();
-                let text = scalars::string(py, line, &machine.options.decoding);
+                let text = scalars::string(py, line, cx.options.decoding.as_deref());
                 machine.stack.push(check!(text));
             }
             Op::Unicode => {
                 let line = line!();
                 machine.stack.push(check!(scalars::unicode(py, line)));
             }
-            Op::StackGlobal => check!(machine.stack_global()),
+            Op::StackGlobal => check!(machine.stack_global(cx)),
             Op::Global => {
                 let module = line!();
                 // C refuses an empty first line before it reads the second.
@@ -298,13 +310,13 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
                     check!(Err(super::input::truncated(py)));
                 }
                 let name = line!();
-                check!(machine.global(module, name));
+                check!(machine.global(cx, module, name));
             }
-            Op::Reduce => check!(machine.reduce()),
-            Op::NewObj => check!(machine.new_object(false)),
-            Op::NewObjEx => check!(machine.new_object(true)),
-            Op::Build => check!(machine.build()),
-            Op::Obj => check!(machine.obj()),
+            Op::Reduce => check!(machine.reduce(cx)),
+            Op::NewObj => check!(machine.new_object(cx, false)),
+            Op::NewObjEx => check!(machine.new_object(cx, true)),
+            Op::Build => check!(machine.build(cx)),
+            Op::Obj => check!(machine.obj(cx)),
             Op::Inst => {
                 check!(machine.stack.check_marked(py));
                 let module = line!();
@@ -312,31 +324,31 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
                     check!(Err(super::input::truncated(py)));
                 }
                 let name = line!();
-                check!(machine.inst(module, name));
+                check!(machine.inst(cx, module, name));
             }
             Op::Ext1 => {
                 let [code] = take!();
-                check!(machine.extension(code.into()));
+                check!(machine.extension(cx, code.into()));
             }
             Op::Ext2 => {
                 let code = u16::from_le_bytes(take!());
-                check!(machine.extension(code.into()));
+                check!(machine.extension(cx, code.into()));
             }
             Op::Ext4 => {
                 let code = i32::from_le_bytes(take!());
-                check!(machine.extension(code));
+                check!(machine.extension(cx, code));
             }
             Op::PersId => {
                 let line = line!();
-                check!(machine.persistent_text(line));
+                check!(machine.persistent_text(cx, line));
             }
-            Op::BinPersId => check!(machine.persistent_object()),
-            Op::NextBuffer => check!(machine.next_buffer()),
-            Op::ReadonlyBuffer => check!(machine.readonly_buffer()),
-            Op::Pop => check!(machine.pop()),
+            Op::BinPersId => check!(machine.persistent_object(cx)),
+            Op::NextBuffer => check!(machine.next_buffer(cx)),
+            Op::ReadonlyBuffer => check!(machine.readonly_buffer(cx)),
+            Op::Pop => check!(machine.pop(cx)),
             Op::PopMark => {
-                let from = check!(machine.stack.unmark(py));
-                machine.stack.cut(from);
+                let from = check!(machine.unmark(cx));
+                machine.stack.cut(py, from);
             }
             Op::Dup => {
                 let top = check!(machine.stack.top(py)).clone();
@@ -344,7 +356,7 @@ fn steps<'py>(machine: &mut Machine<'_, 'py>, place: &mut Cursor<'_>) -> R<Step<
             }
             Op::Proto => {
                 let [proto] = take!();
-                check!(machine.protocol(proto));
+                check!(machine.protocol(cx, proto));
             }
             Op::Frame => {
                 let len = check!(length::long(py, op, take!()));

@@ -125,7 +125,11 @@ pub fn index(py: Python<'_>, line: Cursor<'_>) -> R<isize> {
 
 /// STRING: a Python 2 string literal.
 #[cold]
-pub fn string<'py>(py: Python<'py>, line: Cursor<'_>, decoding: &Decoding) -> R<Bound<'py, PyAny>> {
+pub fn string<'py>(
+    py: Python<'py>,
+    line: Cursor<'_>,
+    decoding: Option<&Decoding>,
+) -> R<Bound<'py, PyAny>> {
     let line = line.to_vec();
     let inside = match line.strip_suffix(b"\n") {
         Some([first @ (b'"' | b'\''), inside @ .., last]) if first == last => inside,
@@ -137,10 +141,11 @@ pub fn string<'py>(py: Python<'py>, line: Cursor<'_>, decoding: &Decoding) -> R<
         }
     };
     let bytes = make::bytes_from_escape(py, inside)?;
-    if decoding.is_bytes() {
+    if decoding.is_some_and(Decoding::is_bytes) {
         return Ok(bytes);
     }
-    make::decode_object(&bytes, &decoding.encoding, &decoding.errors)
+    let (encoding, errors) = names(decoding);
+    make::decode_object(&bytes, encoding, errors)
 }
 
 /// BINSTRING, SHORT_BINSTRING.
@@ -148,12 +153,13 @@ pub fn string<'py>(py: Python<'py>, line: Cursor<'_>, decoding: &Decoding) -> R<
 pub fn bin_string<'py>(
     py: Python<'py>,
     data: Cursor<'_>,
-    decoding: &Decoding,
+    decoding: Option<&Decoding>,
 ) -> R<Bound<'py, PyAny>> {
-    if decoding.is_bytes() {
+    if decoding.is_some_and(Decoding::is_bytes) {
         return make::bytes_shared(py, data);
     }
-    make::decode(py, data, &decoding.encoding, &decoding.errors)
+    let (encoding, errors) = names(decoding);
+    make::decode(py, data, encoding, errors)
 }
 
 /// UNICODE.
@@ -166,4 +172,12 @@ pub fn unicode<'py>(py: Python<'py>, line: Cursor<'_>) -> R<Bound<'py, PyAny>> {
 #[cold]
 pub fn put_index(py: Python<'_>, line: Cursor<'_>) -> R<usize> {
     usize::try_from(index(py, line)?).map_err(|_| errors::value_error(py, "negative PUT argument"))
+}
+
+/// The codec for Python 2 strings and its error handler.
+fn names(decoding: Option<&Decoding>) -> (&CStr, &CStr) {
+    match decoding {
+        Some(decoding) => (&decoding.encoding, &decoding.errors),
+        None => (c"ASCII", c"strict"),
+    }
 }

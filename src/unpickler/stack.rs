@@ -11,28 +11,24 @@ use crate::object::{R, Raised};
 
 /// See the module.
 #[derive(Default)]
-pub struct Stack<'py> {
+pub struct Stack {
     /// The values, topmost last.
-    pub items: Items<'py>,
+    pub items: Items,
     marks: Vec<usize>,
     fence: usize,
 }
 
-impl<'py> Stack<'py> {
-    /// An empty stack in this memory.
-    pub fn new(mut items: Items<'py>, mut marks: Vec<usize>) -> Self {
-        items.clear();
-        marks.clear();
-        Stack {
-            items,
-            marks,
-            fence: 0,
-        }
+impl Stack {
+    /// Drops what is there.
+    pub fn clear(&mut self, py: Python<'_>) {
+        self.marks.clear();
+        self.fence = 0;
+        self.cut(py, 0);
     }
 
-    /// The memory, for the next stack; values left are dropped.
-    pub fn into_parts(self) -> (Items<'py>, Vec<usize>) {
-        (self.items, self.marks)
+    /// Entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.items.capacity().max(self.marks.capacity())
     }
 
     /// Number of values.
@@ -55,8 +51,8 @@ impl<'py> Stack<'py> {
 
     /// Puts a value on top.
     #[inline(always)]
-    pub fn push(&mut self, value: Bound<'py, PyAny>) {
-        self.items.push(value);
+    pub fn push(&mut self, value: Bound<'_, PyAny>) {
+        self.items.push(value.unbind());
     }
 
     /// Takes the top.
@@ -64,11 +60,11 @@ impl<'py> Stack<'py> {
     /// # Errors
     /// UnpicklingError if there is none, or a mark.
     #[inline(always)]
-    pub fn pop(&mut self, py: Python<'py>) -> R<Bound<'py, PyAny>> {
+    pub fn pop<'py>(&mut self, py: Python<'py>) -> R<Bound<'py, PyAny>> {
         if self.free() > 0
             && let Some(value) = self.items.pop()
         {
-            return Ok(value);
+            return Ok(value.into_bound(py));
         }
         Err(self.underflow(py))
     }
@@ -78,9 +74,9 @@ impl<'py> Stack<'py> {
     /// # Errors
     /// As [`Stack::pop`].
     #[inline(always)]
-    pub fn top(&self, py: Python<'py>) -> R<&Bound<'py, PyAny>> {
+    pub fn top<'py>(&self, py: Python<'py>) -> R<&Bound<'py, PyAny>> {
         match self.items.last() {
-            Some(value) if self.free() > 0 => Ok(value),
+            Some(value) if self.free() > 0 => Ok(value.bind(py)),
             _ => Err(self.underflow(py)),
         }
     }
@@ -90,7 +86,7 @@ impl<'py> Stack<'py> {
     /// # Errors
     /// As [`Stack::pop`].
     #[inline(always)]
-    pub fn last(&self, py: Python<'py>, count: usize) -> R<usize> {
+    pub fn last(&self, py: Python<'_>, count: usize) -> R<usize> {
         if self.free() < count {
             return Err(self.underflow(py));
         }
@@ -109,7 +105,7 @@ impl<'py> Stack<'py> {
     /// # Errors
     /// UnpicklingError if there is none.
     #[inline(always)]
-    pub fn unmark(&mut self, py: Python<'py>) -> R<usize> {
+    pub fn unmark(&mut self, py: Python<'_>) -> R<usize> {
         let Some(mark) = self.marks.pop() else {
             return Err(no_mark(py));
         };
@@ -121,7 +117,7 @@ impl<'py> Stack<'py> {
     ///
     /// # Errors
     /// As [`Stack::unmark`].
-    pub fn check_marked(&self, py: Python<'py>) -> R<()> {
+    pub fn check_marked(&self, py: Python<'_>) -> R<()> {
         if self.is_marked() {
             return Ok(());
         }
@@ -153,8 +149,13 @@ impl<'py> Stack<'py> {
     /// Drops what is above `from`.
     ///
     /// Dropping may run Python code, and that code another load, but none on this stack.
-    pub fn cut(&mut self, from: usize) {
-        self.items.truncate(from);
+    #[inline]
+    pub fn cut(&mut self, py: Python<'_>, from: usize) {
+        while self.items.len() > from
+            && let Some(value) = self.items.pop()
+        {
+            drop(value.into_bound(py));
+        }
     }
 }
 
