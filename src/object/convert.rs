@@ -174,9 +174,14 @@ pub fn pair_value<'py>(pair: Option<Bound<'py, PyAny>>) -> R<Bound<'py, PyAny>> 
 }
 
 /// Whether two str have the same characters.
+#[inline]
 pub fn str_eq(a: &Bound<'_, PyString>, b: &Bound<'_, PyString>) -> bool {
     // SAFETY: both are str; comparing them runs no Python.
-    a.is(b) || unsafe { pyffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) == 0 }
+    a.is(b)
+        || unsafe {
+            pyffi::PyUnicode_GET_LENGTH(a.as_ptr()) == pyffi::PyUnicode_GET_LENGTH(b.as_ptr())
+                && pyffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) == 0
+        }
 }
 
 /// The UTF-8 or ASCII form of a str, strictly.

@@ -100,6 +100,18 @@ pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
     }
 }
 
+/// Whether a call of the method `name` on an instance of `ty` finds it for certain: the class has it, and looks
+/// attributes up the ordinary way. Such a call need not make a bound method.
+pub fn finds_methods(ty: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> bool {
+    // SAFETY: type objects, alive; a borrowed reference or NULL without an exception comes back.
+    unsafe {
+        let generic = (*&raw mut pyffi::PyBaseObject_Type).tp_getattro;
+        let own = (*ty.as_type_ptr()).tp_getattro;
+        own.map(|f| f as usize) == generic.map(|f| f as usize)
+            && !ffi::_PyType_Lookup(ty.as_type_ptr(), name.as_ptr()).is_null()
+    }
+}
+
 /// Looks `name` up along the MRO of `ty`, without binding it.
 fn lookup<'py>(ty: &Bound<'py, PyType>, name: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
     let py = ty.py();

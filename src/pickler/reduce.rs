@@ -20,51 +20,34 @@ impl Session {
     /// `callable args REDUCE`, `cls args NEWOBJ` or `cls args kwargs NEWOBJ_EX`; PUT; items; state, BUILD
     /// or a state setter's call.
     pub(super) fn resume_reduce(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::Reduce(task) = &self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let Some(value) = task.value.get(window).and_then(Obj::as_tuple) else {
+            return Ok(Flow::Done);
+        };
+        let (object, own_args) = (task.object.get(window), task.args.get(window));
+        let (form, mut stage) = (task.form, task.stage);
+        let args = value.get(1).and_then(Obj::as_tuple);
+        // Until the object is memoised it may be met again, and its reduce value walked again, if
+        // that is kept by somebody else.
+        let shared = !value.obj().is_sole();
         loop {
-            let Task::Reduce(task) = &mut self.tasks[top] else {
-                return Ok(Flow::Done);
-            };
-            let Some(value) = task.value.get(window).and_then(Obj::as_tuple) else {
-                return Ok(Flow::Done);
-            };
-            let object = task.object.get(window);
-            let own_args = task.args.get(window);
-            let (form, stage) = (task.form, task.stage);
-            let args = value.get(1).and_then(Obj::as_tuple);
-            // Until the object is memoised it may be met again, and its reduce value walked again,
-            // if that is kept by somebody else.
-            let shared = !value.obj().is_sole();
-            let mut next = |stage| {
-                if let Task::Reduce(task) = &mut self.tasks[top] {
-                    task.stage = stage;
-                }
-            };
-            let child = match stage {
+            let (child, next) = match stage {
                 Stage::Callable => {
-                    next(Stage::Args);
-                    match form {
+                    let child = match form {
                         Form::Call => value.get(0),
                         Form::NewObj | Form::NewObjEx => args.and_then(|args| args.get(0)),
-                    }
+                    };
+                    (child, Stage::Args)
                 }
-                Stage::Args => {
-                    next(if form == Form::NewObjEx {
-                        Stage::Kwargs
-                    } else {
-                        Stage::Made
-                    });
-                    match form {
-                        Form::Call => value.get(1),
-                        Form::NewObj => own_args,
-                        Form::NewObjEx => args.and_then(|args| args.get(1)),
-                    }
-                }
-                Stage::Kwargs => {
-                    next(Stage::Made);
-                    args.and_then(|args| args.get(2))
-                }
+                Stage::Args => match form {
+                    Form::Call => (value.get(1), Stage::Made),
+                    Form::NewObj => (own_args, Stage::Made),
+                    Form::NewObjEx => (args.and_then(|args| args.get(1)), Stage::Kwargs),
+                },
+                Stage::Kwargs => (args.and_then(|args| args.get(2)), Stage::Made),
                 Stage::Made => {
-                    next(Stage::Items);
                     self.out.emit([match form {
                         Form::Call => op::REDUCE,
                         Form::NewObj => op::NEWOBJ,
@@ -79,12 +62,16 @@ impl Session {
                         }
                         self.put(object, false)?;
                     }
-                    None
+                    if value.len() == 2 {
+                        return self.pop();
+                    }
+                    (None, Stage::Items)
                 }
                 Stage::Items | Stage::Pairs => {
                     let pairs = stage == Stage::Pairs;
-                    next(if pairs { Stage::State } else { Stage::Pairs });
+                    let next = if pairs { Stage::State } else { Stage::Pairs };
                     if let Some(iterator) = part(value, if pairs { 4 } else { 3 }) {
+                        self.set_stage(top, next);
                         return self.push(Task::Items(Items {
                             object: object.map_or(Slot::EMPTY, Slot::borrowed),
                             iterator: Slot::borrowed(iterator),
@@ -96,27 +83,15 @@ impl Session {
                             pairs,
                         }));
                     }
-                    None
+                    (None, next)
                 }
                 Stage::State => match (part(value, 2), part(value, 5)) {
                     (None, _) => return self.pop(),
-                    (Some(state), None) => {
-                        next(Stage::Build);
-                        Some(state)
-                    }
-                    (Some(_), Some(setter)) => {
-                        next(Stage::SetterObject);
-                        Some(setter)
-                    }
+                    (state, None) => (state, Stage::Build),
+                    (_, setter) => (setter, Stage::SetterObject),
                 },
-                Stage::SetterObject => {
-                    next(Stage::SetterState);
-                    object
-                }
-                Stage::SetterState => {
-                    next(Stage::SetterCall);
-                    part(value, 2)
-                }
+                Stage::SetterObject => (object, Stage::SetterState),
+                Stage::SetterState => (part(value, 2), Stage::SetterCall),
                 Stage::SetterCall => {
                     // TUPLE2 at every protocol, as C has it.
                     self.out.emit([op::TUPLE2, op::REDUCE, op::POP])?;
@@ -130,9 +105,17 @@ impl Session {
             if let Some(child) = child {
                 let flow = self.save(window, child, shared && stage < Stage::Made);
                 if !matches!(flow, Ok(Flow::Done)) {
+                    self.set_stage(top, next);
                     return flow;
                 }
             }
+            stage = next;
+        }
+    }
+
+    fn set_stage(&mut self, top: usize, stage: Stage) {
+        if let Task::Reduce(task) = &mut self.tasks[top] {
+            task.stage = stage;
         }
     }
 

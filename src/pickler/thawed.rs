@@ -21,7 +21,7 @@ use crate::object::convert::Native;
 use crate::object::instance::attributes;
 use crate::object::names::{full_name, tp_name};
 use crate::object::world::{Slot, window};
-use crate::object::{R, attr, convert, instance, signals};
+use crate::object::{R, attr, convert, instance, signals, types};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -263,7 +263,11 @@ impl<'py> Engine<'_, 'py> {
             return self.push_save(ty.into_any());
         }
         let names = &state.names;
-        let value = if let Some(method) = attr::get_optional(&object, names.reduce_ex.bind(py))? {
+        let reduce_ex = names.reduce_ex.bind(py);
+        let value = if types::finds_methods(&ty, reduce_ex) {
+            let protocol = convert::int(py, i64::from(self.session.protocol))?;
+            attr::call_method1(&object, reduce_ex, &protocol)?
+        } else if let Some(method) = attr::get_optional(&object, reduce_ex)? {
             let protocol = convert::int(py, i64::from(self.session.protocol))?;
             attr::call1(&method, &protocol)?
         } else if let Some(method) = attr::get_optional(&object, names.reduce.bind(py))? {
@@ -489,37 +493,32 @@ impl<'py> Engine<'_, 'py> {
                 Ok(tp_name(&item.get_type()))
             }
         };
-        let part = |i: usize| -> R<Option<Bound<'py, PyAny>>> {
-            if i >= n {
-                return Ok(None);
-            }
-            Ok(Some(value.get_item(i)?).filter(|item| !item.is_none()))
-        };
-        let callable = value.get_item(0)?;
+        let items = value.as_slice();
+        let part = |i: usize| items.get(i).filter(|item| !item.is_none());
+        let (callable, args) = (&items[0], &items[1]);
         if !callable.is_callable() {
-            return fail(&messages::reduce_callable(&ty(&callable)?));
+            return fail(&messages::reduce_callable(&ty(callable)?));
         }
-        let args = value.get_item(1)?;
-        let Ok(args) = args.cast_into::<PyTuple>() else {
-            return fail(&messages::reduce_args(&ty(&value.get_item(1)?)?));
+        let Ok(args) = args.cast::<PyTuple>() else {
+            return fail(&messages::reduce_args(&ty(args)?));
         };
         for (i, which) in [(3, "fourth"), (4, "fifth")] {
-            if let Some(item) = part(i)?
-                && !convert::is_iterator(&item)
+            if let Some(item) = part(i)
+                && !convert::is_iterator(item)
             {
-                return fail(&messages::reduce_iterator(which, &ty(&item)?));
+                return fail(&messages::reduce_iterator(which, &ty(item)?));
             }
         }
-        if let Some(setter) = part(5)?
+        if let Some(setter) = part(5)
             && !setter.is_callable()
         {
-            return fail(&messages::reduce_setter(&ty(&setter)?));
+            return fail(&messages::reduce_setter(&ty(setter)?));
         }
         if self.session.protocol < 2 {
             return Ok((Form::Call, None));
         }
         let names = &State::get(py).names;
-        let name = attr::get_optional(&callable, names.name.bind(py))?;
+        let name = attr::get_optional(callable, names.name.bind(py))?;
         let Some(name) = name.and_then(|name| name.cast_into::<PyString>().ok()) else {
             return Ok((Form::Call, None));
         };
