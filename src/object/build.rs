@@ -6,7 +6,7 @@ use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::{R, Raised, owned, status};
+use super::{R, Raised, ffi, owned, status};
 
 /// Whether instances of the class can be made at all.
 #[inline]
@@ -68,9 +68,7 @@ pub fn is_quiet_call(callable: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> 
     // SAFETY: a live object; the flags are read of a type only.
     let made_in_c = unsafe {
         pyffi::PyType_Check(callable.as_ptr()) != 0
-            && (*callable.as_ptr().cast::<pyffi::PyTypeObject>()).tp_flags
-                & pyffi::Py_TPFLAGS_HEAPTYPE
-                == 0
+            && ffi::type_flags(callable.as_ptr().cast()) & pyffi::Py_TPFLAGS_HEAPTYPE == 0
     };
     made_in_c && args.as_slice().iter().all(is_atom)
 }

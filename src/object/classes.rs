@@ -228,7 +228,7 @@ fn is_plain(ty: &Bound<'_, PyType>) -> bool {
     unsafe {
         let raw = ty.as_type_ptr();
         let base = &raw const pyffi::PyBaseObject_Type;
-        let flags = (*raw).tp_flags;
+        let flags = ffi::type_flags(raw);
         #[cfg(Py_3_13)]
         let inline = flags & super::instance::INLINE_VALUES != 0;
         #[cfg(not(Py_3_13))]

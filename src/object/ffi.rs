@@ -54,3 +54,22 @@ unsafe extern "C" {
     /// The view inside a PickleBuffer; NULL with an exception if it is released.
     pub fn PyPickleBuffer_GetBuffer(object: *mut PyObject) -> *const Py_buffer;
 }
+
+/// The flags of a type object.
+///
+/// # Safety
+/// `ty` is a type object, alive.
+#[inline(always)]
+pub unsafe fn type_flags(ty: *mut PyTypeObject) -> std::ffi::c_ulong {
+    // SAFETY: promised by the caller.
+    unsafe {
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*ty).tp_flags
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        {
+            (*ty).tp_flags.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+}

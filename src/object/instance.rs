@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use super::kind::Dict;
-use super::{Obj, Window};
+use super::{Obj, Window, ffi};
 
 /// Whether the self-test has passed.
 static READABLE: AtomicBool = AtomicBool::new(false);
@@ -125,7 +125,7 @@ pub fn dict_place(ty: &Bound<'_, PyType>) -> DictPlace {
 unsafe fn place(ty: *mut pyffi::PyTypeObject) -> DictPlace {
     // SAFETY: promised by the caller.
     unsafe {
-        if (*ty).tp_flags & pyffi::Py_TPFLAGS_MANAGED_DICT != 0 {
+        if ffi::type_flags(ty) & pyffi::Py_TPFLAGS_MANAGED_DICT != 0 {
             return DictPlace::Managed;
         }
         match (*ty).tp_dictoffset {
@@ -199,7 +199,7 @@ unsafe fn managed<'w>(object: Obj<'w>) -> Attributes<'w> {
                 return in_dict(dict.cast());
             }
             let ty = pyffi::Py_TYPE(object.as_ptr());
-            if (*ty).tp_flags & INLINE_VALUES == 0 {
+            if ffi::type_flags(ty) & INLINE_VALUES == 0 {
                 return Attributes::Nothing;
             }
             let values = object

@@ -93,7 +93,7 @@ pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
     // SAFETY: a type object, alive.
     unsafe {
         #[cfg(not(Py_3_14))]
-        if (*ty).tp_flags & pyffi::Py_TPFLAGS_VALID_VERSION_TAG == 0 {
+        if ffi::type_flags(ty) & pyffi::Py_TPFLAGS_VALID_VERSION_TAG == 0 {
             return 0;
         }
         (*ty).tp_version_tag
@@ -183,7 +183,7 @@ fn is_ordinary(ty: &Bound<'_, PyType>) -> bool {
     unsafe {
         let raw = ty.as_type_ptr();
         let meta = pyffi::Py_TYPE(raw.cast());
-        let flags = (*raw).tp_flags;
+        let flags = ffi::type_flags(raw);
         let other = pyffi::Py_TPFLAGS_LIST_SUBCLASS
             | pyffi::Py_TPFLAGS_DICT_SUBCLASS
             | pyffi::Py_TPFLAGS_TYPE_SUBCLASS;
