@@ -49,6 +49,9 @@ pub struct Quirks {
     pub find_class_plain_errors: bool,
     /// The memo proxies can be made by calling their type (3.12).
     pub proxies_callable: bool,
+    /// A reference count says how many references there are: not on free-threaded builds, where
+    /// each thread has a count of its own.
+    pub counts_are_exact: bool,
 }
 
 /// The facts of the version that this crate is built for.
@@ -71,4 +74,5 @@ pub const QUIRKS: Quirks = Quirks {
     sparse_memo_hidden: cfg!(Py_3_15),
     find_class_plain_errors: cfg!(Py_3_14),
     proxies_callable: cfg!(Py_3_12),
+    counts_are_exact: cfg!(not(Py_GIL_DISABLED)),
 };

@@ -9,6 +9,7 @@ use super::fault::{F, Fault};
 use super::max_tasks;
 use super::memo::Memo;
 use super::task::{Batching, Dict, Task};
+use crate::compat::QUIRKS;
 use crate::format::frame::Output;
 use crate::format::opcode::op;
 use crate::object::bytes_out::BytesOut;
@@ -77,7 +78,7 @@ impl Default for Session {
             protocol: 0,
             binary: true,
             fast: false,
-            trust_counts: cfg!(not(Py_GIL_DISABLED)),
+            trust_counts: QUIRKS.counts_are_exact,
             to_file: false,
             flush_due: false,
             hooked: false,
