@@ -7,6 +7,11 @@
     test   for every Python here: the package's tests, then CPython's own suites of what pickles
     long   CPython's suites of multiprocessing and concurrent.futures, on one Python
 
+And, not part of the usual run:
+
+    sanitizer  the tests with the extension built for AddressSanitizer (nightly Rust, gcc's libasan)
+    valgrind   the tests of loading and of bytes under valgrind
+
 Each session installs what it needs into environments below `.nox/` and writes its counts to
 `reports/`, where `scripts/dev.py` adds them up. A session tests what a user installs, a built
 wheel, never the source tree.
@@ -99,21 +104,35 @@ def miri(session: nox.Session) -> None:
     session.run(*cargo, "test", "--no-default-features", "--target-dir", target, external=True)
 
 
-def _environment(session: nox.Session, interpreter: pythons.Interpreter) -> list[str]:
+def _wheel(session: nox.Session, interpreter: pythons.Interpreter, sanitize: str) -> str:
+    """The wheel to test: built here, or the one in OXIPICKLE_WHEELS that fits."""
+    prebuilt = os.environ.get("OXIPICKLE_WHEELS")
+    if prebuilt:
+        abi = "cp" + interpreter.abi.replace(".", "")
+        found = sorted((REPO / prebuilt).glob(f"oxipickle-*-{abi}-*.whl"))
+        if len(found) != 1:
+            session.error(f"not one but {len(found)} wheels for {abi} in {prebuilt}")
+        return str(found[0])
+    session.install(*_group("build"))
+    built = session.run(
+        *("python", "scripts/pythons.py", "wheel", interpreter.name),
+        *("--profile", os.environ.get("OXIPICKLE_PROFILE", "ci"), "--sanitize", sanitize),
+        silent=True,
+        stderr=None,
+    )
+    return str(built).strip().splitlines()[-1]
+
+
+def _environment(
+    session: nox.Session, interpreter: pythons.Interpreter, sanitize: str = ""
+) -> list[str]:
     """A virtual environment of `interpreter` with the wheel and what the tests need.
 
     Returns the command line that starts its Python.
     """
-    folder = REPO / ".nox" / f"python-{interpreter.name}"
+    folder = REPO / ".nox" / f"python-{interpreter.name}{sanitize}"
     program = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    session.install(*_group("build"))
-    built = session.run(
-        *("python", "scripts/pythons.py", "wheel", interpreter.name),
-        *("--profile", os.environ.get("OXIPICKLE_PROFILE", "ci")),
-        silent=True,
-        stderr=None,
-    )
-    wheel = str(built).strip().splitlines()[-1]
+    wheel = _wheel(session, interpreter, sanitize)
     if not folder.exists():
         session.run(*interpreter.command("-m", "venv", str(folder)), external=True)
     python = interpreter.command(program=str(program))
@@ -161,3 +180,37 @@ def long(session: nox.Session) -> None:
     python = _environment(session, pythons.choose(name))
     report = f"--json=reports/long-{name}.json"
     session.run(*python, "tests/stdlib/run.py", "--group=long", "--jobs=2", report, external=True)
+
+
+def _on_this_machine() -> pythons.Interpreter:
+    """The first selected Python that is no program of the Debian tree."""
+    return next(one for one in pythons.selected() if not one.chroot)
+
+
+@nox.session
+def sanitizer(session: nox.Session) -> None:
+    """The package's tests with AddressSanitizer; arguments go to pytest."""
+    find = ["gcc", "-print-file-name=libasan.so"]
+    runtime = subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
+    python = _environment(session, _on_this_machine(), sanitize="address")
+    env = {
+        "LD_PRELOAD": runtime,
+        # An interpreter frees little at its end; what we leak, the tests of memory count.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        # Python's own allocator would hide from the checker what is freed.
+        "PYTHONMALLOC": "malloc",
+    }
+    session.run(*python, "-m", "pytest", *session.posargs, external=True, env=env)
+
+
+@nox.session
+def valgrind(session: nox.Session) -> None:
+    """The tests of loading and of bytes under valgrind; arguments: other tests."""
+    (program,) = _environment(session, _on_this_machine())
+    tests = session.posargs or ["tests/test_load.py", "tests/test_parity_bytes.py"]
+    session.run(
+        *("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=no", program),
+        *("-m", "pytest", "--timeout=0", *tests),
+        external=True,
+        env={"PYTHONMALLOC": "malloc"},
+    )

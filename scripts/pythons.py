@@ -399,14 +399,15 @@ def pyo3_config(folder: Path, version: str) -> Path:
     return path
 
 
-def wheel(interpreter: Interpreter, *, profile: str = "ci") -> Path:
+def wheel(interpreter: Interpreter, *, profile: str = "ci", sanitize: str = "") -> Path:
     """Build the wheel that fits `interpreter`, with this machine's Rust; return its path.
 
-    `profile` is a Cargo profile. Each version and profile has a target folder of its own: the
-    version's `cfg` flags change every crate that depends on PyO3, so a shared one would be
-    rebuilt at each turn.
+    `profile` is a Cargo profile, `sanitize` the name of a sanitizer (needs the nightly toolchain).
+    Each version and profile has a target folder of its own: the version's `cfg` flags change every
+    crate that depends on PyO3, so a shared one would be rebuilt at each turn.
     """
-    target = REPO / "target" / "wheels-build" / f"{interpreter.abi}-{profile}"
+    kind = "-".join(part for part in (interpreter.abi, profile, sanitize) if part)
+    target = REPO / "target" / "wheels-build" / kind
     out = target / "dist"
     if out.exists():
         shutil.rmtree(out)
@@ -422,6 +423,10 @@ def wheel(interpreter: Interpreter, *, profile: str = "ci") -> Path:
         env["PYO3_CONFIG_FILE"] = str(pyo3_config(target, interpreter.version))
     command = [sys.executable, "-m", "maturin", "build", "--locked", "--profile", profile]
     command += ["--out", str(out), "--interpreter", python]
+    if sanitize:
+        # With a target named, the flags are for the extension, not for build scripts and macros.
+        command += ["--target", "x86_64-unknown-linux-gnu"]
+        env |= {"RUSTUP_TOOLCHAIN": "nightly", "RUSTFLAGS": f"-Zsanitizer={sanitize}"}
     subprocess.run(command, cwd=REPO, env=env, check=True, stdin=subprocess.DEVNULL, stdout=2)
     (built,) = out.glob("*.whl")
     return built
@@ -441,6 +446,7 @@ def main() -> int:
     builder = commands.add_parser("wheel", help="build the wheel for each (needs maturin)")
     builder.add_argument("names", nargs="+")
     builder.add_argument("--profile", default="ci")
+    builder.add_argument("--sanitize", default="", help="a sanitizer, as address")
     options = parser.parse_args()
     try:
         if options.command == "fetch":
@@ -449,7 +455,7 @@ def main() -> int:
             return subprocess.call(choose(options.name).command(*options.args))
         elif options.command == "wheel":
             for name in options.names:
-                print(wheel(choose(name), profile=options.profile))
+                print(wheel(choose(name), profile=options.profile, sanitize=options.sanitize))
         elif options.json:
             print(json.dumps([vars(one) | {"abi": one.abi} for one in found()], indent=1))
         if options.command in ("fetch", "list") and not getattr(options, "json", False):
