@@ -27,6 +27,35 @@ pub fn pickling(py: Python<'_>, text: &str) -> Raised {
     raise(State::get(py).pickling_error.bind(py), text)
 }
 
+/// `PicklingError` with a text of several parts, which are put together as Python strings: names may hold lone
+/// surrogates.
+#[cold]
+pub fn pickling_parts(py: Python<'_>, parts: &[Part<'_, '_>]) -> Raised {
+    let join = || -> PyResult<Bound<'_, PyAny>> {
+        let parts = parts.iter().map(|part| match part {
+            Part::Text(text) => PyString::new(py, text).into_any(),
+            Part::Object(object) => (*object).clone(),
+        });
+        let parts: Vec<_> = parts.map(|part| part.str()).collect::<PyResult<_>>()?;
+        PyString::new(py, "").call_method1("join", (parts,))
+    };
+    match join() {
+        Ok(text) => {
+            let class = State::get(py).pickling_error.bind(py);
+            Raised::new(py, PyErr::from_type(class.clone(), text.unbind()))
+        }
+        Err(err) => err.into(),
+    }
+}
+
+/// A part of a text: ours, or the `str` of an object.
+pub enum Part<'a, 'py> {
+    /// Text of ours.
+    Text(&'a str),
+    /// An object.
+    Object(&'a Bound<'py, PyAny>),
+}
+
 /// `UnpicklingError(text)`.
 #[cold]
 pub fn unpickling(py: Python<'_>, text: &str) -> Raised {

@@ -105,7 +105,7 @@ pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
 pub fn finds_methods(ty: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> bool {
     // SAFETY: type objects, alive; a borrowed reference or NULL without an exception comes back.
     unsafe {
-        let generic = (*&raw mut pyffi::PyBaseObject_Type).tp_getattro;
+        let generic = pyffi::PyBaseObject_Type.tp_getattro;
         let own = (*ty.as_type_ptr()).tp_getattro;
         own.map(|f| f as usize) == generic.map(|f| f as usize)
             && !ffi::_PyType_Lookup(ty.as_type_ptr(), name.as_ptr()).is_null()

@@ -10,7 +10,10 @@ use super::engine::Engine;
 use super::notes;
 use super::task::Task;
 use crate::compat::{QUIRKS, messages};
-use crate::errors;
+use crate::errors::{
+    self,
+    Part::{Object, Text},
+};
 use crate::format::opcode::op;
 use crate::object::names::tp_name;
 use crate::object::world::Slot;
@@ -38,7 +41,8 @@ impl<'py> Engine<'_, 'py> {
         };
         if has_locals(&name) {
             return Err(if QUIRKS.new_errors {
-                errors::pickling(py, &format!("Can't pickle local object {}", object.repr()?))
+                let shown = object.repr()?.into_any();
+                errors::pickling_parts(py, &[Text("Can't pickle local object "), Object(&shown)])
             } else {
                 errors::attribute_error(py, &messages::local_object(&name.to_string()))
             });
@@ -203,13 +207,17 @@ impl<'py> Engine<'_, 'py> {
         if found.is(object) {
             return Ok((module, parent));
         }
-        let text = format!(
-            "Can't pickle {}: it's not the same object as {}.{}",
-            object.repr()?,
-            module_name.str()?,
-            name
-        );
-        Err(errors::pickling(py, &text))
+        Err(errors::pickling_parts(
+            py,
+            &[
+                Text("Can't pickle "),
+                Object(object.repr()?.as_any()),
+                Text(": it's not the same object as "),
+                Object(module_name),
+                Text("."),
+                Object(name.as_any()),
+            ],
+        ))
     }
 
     #[cold]
@@ -222,18 +230,30 @@ impl<'py> Engine<'_, 'py> {
         let py = self.py;
         let err = raised.take(py);
         if !QUIRKS.new_errors {
-            let text = format!(
-                "Can't pickle {}: import of module {} failed",
-                object.repr()?,
-                module_name.repr()?
-            );
-            return Ok(errors::pickling(py, &text));
+            return Ok(errors::pickling_parts(
+                py,
+                &[
+                    Text("Can't pickle "),
+                    Object(object.repr()?.as_any()),
+                    Text(": import of module "),
+                    Object(module_name.repr()?.as_any()),
+                    Text(" failed"),
+                ],
+            ));
         }
         if !err.is_instance_of::<PyImportError>(py) && !err.is_instance_of::<PyValueError>(py) {
             return Ok(Raised::new(py, err));
         }
-        let text = format!("Can't pickle {}: {}", object.repr()?, err.value(py).str()?);
-        Ok(notes::in_context(py, errors::pickling(py, &text), err))
+        let raised = errors::pickling_parts(
+            py,
+            &[
+                Text("Can't pickle "),
+                Object(object.repr()?.as_any()),
+                Text(": "),
+                Object(err.value(py).as_any()),
+            ],
+        );
+        Ok(notes::in_context(py, raised, err))
     }
 
     #[cold]
@@ -247,24 +267,34 @@ impl<'py> Engine<'_, 'py> {
         let py = self.py;
         let err = raised.take(py);
         if !QUIRKS.new_errors {
-            let text = format!(
-                "Can't pickle {}: attribute lookup {} on {} failed",
-                object.repr()?,
-                name,
-                module_name.str()?
-            );
-            return Ok(errors::pickling(py, &text));
+            return Ok(errors::pickling_parts(
+                py,
+                &[
+                    Text("Can't pickle "),
+                    Object(object.repr()?.as_any()),
+                    Text(": attribute lookup "),
+                    Object(name.as_any()),
+                    Text(" on "),
+                    Object(module_name),
+                    Text(" failed"),
+                ],
+            ));
         }
         if !err.is_instance_of::<PyAttributeError>(py) {
             return Ok(Raised::new(py, err));
         }
-        let text = format!(
-            "Can't pickle {}: it's not found as {}.{}",
-            object.repr()?,
-            module_name.str()?,
-            name
+        let raised = errors::pickling_parts(
+            py,
+            &[
+                Text("Can't pickle "),
+                Object(object.repr()?.as_any()),
+                Text(": it's not found as "),
+                Object(module_name),
+                Text("."),
+                Object(name.as_any()),
+            ],
         );
-        Ok(notes::in_context(py, errors::pickling(py, &text), err))
+        Ok(notes::in_context(py, raised, err))
     }
 
     /// Writes EXT1, EXT2 or EXT4 if the name is in the extension registry (PEP 307).
@@ -330,15 +360,19 @@ impl<'py> Engine<'_, 'py> {
             match convert::encode(part, protocol < 3) {
                 Ok(bytes) => head.extend_from_slice(bytes.as_bytes()),
                 Err(err) if err.is_instance_of::<PyUnicodeEncodeError>(py) => {
-                    let shown = if QUIRKS.new_errors {
-                        part.repr()?.to_string()
+                    let (shown, quote) = if QUIRKS.new_errors {
+                        (part.repr()?, "")
                     } else {
-                        format!("'{part}'")
+                        (part.clone(), "'")
                     };
-                    let text = format!(
-                        "can't pickle {kind} identifier {shown} using pickle protocol {protocol}"
+                    let raised = errors::pickling_parts(
+                        py,
+                        &[
+                            Text(&format!("can't pickle {kind} identifier {quote}")),
+                            Object(shown.as_any()),
+                            Text(&format!("{quote} using pickle protocol {protocol}")),
+                        ],
                     );
-                    let raised = errors::pickling(py, &text);
                     return Err(if QUIRKS.new_errors {
                         notes::in_context(py, raised, err)
                     } else {

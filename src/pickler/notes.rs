@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::task::{Form, ItemStage, Pair, Stage, Task};
+use crate::compat::QUIRKS;
 use crate::object::names::full_name;
 use crate::object::world::Slot;
 use crate::object::{R, Raised};
@@ -23,10 +24,8 @@ const ENDS: usize = 50;
 #[cold]
 pub fn add(py: Python<'_>, raised: Raised, tasks: &[Task]) -> Raised {
     let err = raised.take(py);
-    match add_all(py, &err, tasks) {
-        Ok(()) => Raised::new(py, err),
-        Err(raised) => replaced(py, raised, err),
-    }
+    let noted = add_all(py, &err, tasks);
+    with_notes(py, err, noted)
 }
 
 /// Adds the note for an object whose reduce value is refused.
@@ -35,9 +34,19 @@ pub fn add_object(py: Python<'_>, raised: Raised, object: &Bound<'_, PyAny>) -> 
     let err = raised.take(py);
     let noted =
         full_name(&object.get_type()).and_then(|ty| note(py, &err, &format!("{ty} object")));
+    with_notes(py, err, noted)
+}
+
+/// The exception after its notes were added. What went wrong meanwhile takes its place where C adds notes too;
+/// before, nobody expects that.
+fn with_notes(py: Python<'_>, err: PyErr, noted: R<()>) -> Raised {
     match noted {
+        Err(raised) if QUIRKS.new_errors => replaced(py, raised, err),
+        Err(raised) => {
+            drop(raised.take(py));
+            Raised::new(py, err)
+        }
         Ok(()) => Raised::new(py, err),
-        Err(raised) => replaced(py, raised, err),
     }
 }
 

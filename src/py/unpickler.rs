@@ -64,10 +64,10 @@ pub fn loads<'a, 'py>(
     let Some(data) = data else {
         return Err(errors::type_error(py, "loads() needs data"));
     };
-    // The argument in front is looked at first.
-    let data = unpickler::Data::of(&data)?;
+    // The keywords are looked at before the data, as C does.
     let keywords = [&fix_imports, &encoding, &errors, &buffers];
     let options = options(&LOADS, keywords.map(|value| value.as_deref()))?;
+    let data = unpickler::Data::of(&data)?;
     unpickler::loads(py, &data, options)
 }
 

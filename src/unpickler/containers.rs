@@ -87,7 +87,7 @@ impl Machine {
 
     /// DICT.
     pub fn dict(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
-        if (self.stack.len() - from) % 2 != 0 {
+        if !(self.stack.len() - from).is_multiple_of(2) {
             return Err(errors::unpickling(cx.py, "odd number of items for DICT"));
         }
         let dict = make::dict(cx.py)?;
@@ -109,7 +109,7 @@ impl Machine {
         if count == 0 {
             return Ok(());
         }
-        if count % 2 != 0 {
+        if !count.is_multiple_of(2) {
             return Err(errors::unpickling(py, "odd number of items for SETITEMS"));
         }
         let object = self.below(cx, from)?;

@@ -102,7 +102,7 @@ impl Machine {
     #[inline]
     fn build_directly(&mut self, cx: &Context<'_, '_>, place: usize, index: Option<usize>) -> bool {
         // BUILD takes two values from above the mark that is topmost now.
-        if place <= self.stack.fence() || (self.stack.len() - place) % 2 == 0 {
+        if place <= self.stack.fence() || (self.stack.len() - place).is_multiple_of(2) {
             return false;
         }
         let Some(instance) = self.stack.items.get(place - 1) else {

@@ -175,7 +175,7 @@ impl Memo {
         if index >= self.dense.len() {
             self.dense.resize_with(index + 1, || None);
         }
-        let old = mem::replace(&mut self.dense[index], Some(object));
+        let old = self.dense[index].replace(object);
         if old.is_none() {
             self.count += 1;
             if apart.is_none() || QUIRKS.sparse_memo_hidden {
