@@ -9,7 +9,6 @@
 //! is empty.
 
 use std::hash::RandomState;
-use std::mem;
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
