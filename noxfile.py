@@ -10,7 +10,6 @@
 And, not part of the usual run:
 
     sanitizer  the tests with the extension built for AddressSanitizer (nightly Rust, gcc's libasan)
-    valgrind   the tests of loading and of bytes under valgrind
 
 Each session installs what it needs into environments below `.nox/` and writes its counts to
 `reports/`, where `scripts/dev.py` adds them up. A session tests what a user installs, a built
@@ -201,16 +200,3 @@ def sanitizer(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
     }
     session.run(*python, "-m", "pytest", *session.posargs, external=True, env=env)
-
-
-@nox.session
-def valgrind(session: nox.Session) -> None:
-    """The tests of loading and of bytes under valgrind; arguments: other tests."""
-    (program,) = _environment(session, _on_this_machine())
-    tests = session.posargs or ["tests/test_load.py", "tests/test_parity_bytes.py"]
-    session.run(
-        *("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=no", program),
-        *("-m", "pytest", "--timeout=0", *tests),
-        external=True,
-        env={"PYTHONMALLOC": "malloc"},
-    )
