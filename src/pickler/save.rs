@@ -12,6 +12,9 @@ use crate::object::read::Text;
 use crate::object::world::Slot;
 use crate::object::{Obj, Window, signals};
 
+/// Levels that are resumed by a call: a few kilobytes of native stack.
+const MAX_NESTED: u32 = 32;
+
 impl Session {
     /// Saves an object.
     ///
@@ -143,8 +146,7 @@ impl Session {
             in_batch: 0,
             mode: Batching::Closed,
         }))?;
-        let top = self.tasks.len() - 1;
-        self.resume_list(window, top)
+        self.resume_now(window, Self::resume_list)
     }
 
     fn save_dict<'w>(&mut self, window: Window<'w>, dict: kind::Dict<'w>, shared: bool) -> F<Flow> {
@@ -184,8 +186,7 @@ impl Session {
             mode: Batching::Closed,
             pair: Pair::Key,
         }))?;
-        let top = self.tasks.len() - 1;
-        self.resume_dict(window, top)
+        self.resume_now(window, Self::resume_dict)
     }
 
     fn save_tuple<'w>(
@@ -214,8 +215,7 @@ impl Session {
             next: 0,
             shared: !unique,
         }))?;
-        let top = self.tasks.len() - 1;
-        self.resume_tuple(window, top)
+        self.resume_now(window, Self::resume_tuple)
     }
 
     fn save_set<'w>(
@@ -261,8 +261,24 @@ impl Session {
             frozen,
             shared: !unique,
         }))?;
-        let top = self.tasks.len() - 1;
-        self.resume_set(window, top)
+        self.resume_now(window, Self::resume_set)
+    }
+
+    /// Resumes the task that was just pushed: by a call, for the first levels, since most containers are complete
+    /// at once and the loop in `advance` costs more; deeper down the loop does it.
+    #[inline(always)]
+    fn resume_now<'w>(
+        &mut self,
+        window: Window<'w>,
+        resume: fn(&mut Self, Window<'w>, usize) -> F<Flow>,
+    ) -> F<Flow> {
+        if self.nested >= MAX_NESTED {
+            return Ok(Flow::Pushed);
+        }
+        self.nested += 1;
+        let flow = resume(self, window, self.tasks.len() - 1);
+        self.nested -= 1;
+        flow
     }
 
     /// An object outside the exact types.
@@ -365,8 +381,7 @@ impl Session {
                     size: inline.len(),
                     pair: Pair::Key,
                 }))?;
-                let top = self.tasks.len() - 1;
-                self.resume_inline(window, top)
+                self.resume_now(window, Self::resume_inline)
             }
             Attributes::Dict(dict) => match dict.kind() {
                 Kind::Dict(dict) => {

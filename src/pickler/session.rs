@@ -53,6 +53,8 @@ pub struct Session {
     /// Objects outside the exact types are offered to `reducer_override`, or looked up in a private
     /// dispatch table: none is written directly.
     pub(super) overridden: bool,
+    /// Levels resumed by a call at the moment (`save.rs`).
+    pub(super) nested: u32,
     /// The limit on the task stack.
     max_tasks: usize,
     fast_nesting: usize,
@@ -83,6 +85,7 @@ impl Default for Session {
             flush_due: false,
             hooked: false,
             overridden: false,
+            nested: 0,
             max_tasks: max_tasks(),
             fast_nesting: 0,
             fast_seen: HashTable::new(),
@@ -95,6 +98,7 @@ impl Session {
     pub fn start(&mut self, protocol: u8, to_file: bool, hooked: bool, overridden: bool) {
         self.out.take_with(|out, _| out.restart(!to_file));
         self.now += 1;
+        self.nested = 0;
         self.protocol = protocol;
         self.binary = protocol > 0;
         self.fast = false;
