@@ -147,7 +147,11 @@ impl RunToken {
     /// The right to run until the guard is dropped; None if somebody has it, this thread or another.
     #[inline]
     pub fn acquire(&self) -> Option<Running<'_>> {
-        (!self.0.swap(true, Ordering::Acquire)).then_some(Running(self))
+        if self.0.swap(true, Ordering::Acquire) {
+            // Not `then_some`: a guard that is made in vain gives the token back when it is dropped.
+            return None;
+        }
+        Some(Running(self))
     }
 }
 

@@ -576,6 +576,7 @@ fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentL
     }
 }
 
+#[cfg(Py_3_13)]
 fn is_persistent_load(name: &Bound<'_, PyAny>) -> bool {
     let py = name.py();
     let hook = State::get(py).names.persistent_load.bind(py);
