@@ -245,7 +245,7 @@ PROTOCOL_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", PROTOCOL_VALUES, ids=repr)
+@pytest.mark.parametrize("value", PROTOCOL_VALUES, ids=lambda value: repr(value).split(" at 0x")[0])
 def test_protocol(value: Any) -> None:
     for call in (
         lambda mod: mod.dumps(1, value),

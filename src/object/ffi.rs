@@ -31,10 +31,6 @@ unsafe extern "C" {
         name: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
-    pub static mut PyMethod_Type: PyTypeObject;
-    pub fn PyMethod_Self(method: *mut PyObject) -> *mut PyObject;
-    pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
-    pub fn PyMethod_New(function: *mut PyObject, object: *mut PyObject) -> *mut PyObject;
     pub fn _PyLong_FromByteArray(
         bytes: *const u8,
         n: usize,

@@ -110,3 +110,11 @@ pub fn generic_set(
     let code = unsafe { pyffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) };
     status(object.py(), code).map(drop)
 }
+
+/// Whether the name of an attribute, of any type, is this one.
+pub fn is_name(name: &Bound<'_, PyAny>, expected: &Bound<'_, PyString>) -> bool {
+    name.is(expected)
+        || name
+            .cast::<PyString>()
+            .is_ok_and(|name| super::convert::str_eq(name, expected))
+}

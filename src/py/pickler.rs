@@ -6,7 +6,7 @@
 use pyo3::exceptions::{PyAttributeError, PyRuntimeWarning};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{PICKLER, PICKLER_DUMP, truth};
 use super::pickler_memo::PicklerMemoProxy;
@@ -14,7 +14,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::{RunToken, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, convert, number};
+use crate::object::{R, attr, methods, number};
 use crate::pickler::engine::{Config, Engine, Lent, Owner};
 use crate::pickler::memo::Memo;
 use crate::pickler::options;
@@ -114,7 +114,7 @@ impl Pickler {
         let name = State::get(py).names.persistent_id.bind(py);
         let hook = attr::get_optional(slf.as_any(), name)?;
         let (hook, of_self) = match hook {
-            Some(hook) => match attr::function_of_method(&hook, slf.as_any()) {
+            Some(hook) => match methods::unbind(&hook, slf.as_any()) {
                 Some(function) => (Some(function), true),
                 None => (Some(hook), false),
             },
@@ -135,14 +135,17 @@ impl Pickler {
         if !QUIRKS.persistent_hooks_are_methods {
             return Ok(Self::stored_hook(slf));
         }
-        let name = State::get(py).names.persistent_id.bind(py);
-        let Some(hook) = attr::get_optional(slf.as_any(), name)? else {
+        if let Some(hook) = Self::stored_hook(slf) {
+            return Ok(Some(hook));
+        }
+        let (name, base) = (
+            State::get(py).names.persistent_id.bind(py),
+            py.get_type::<Self>(),
+        );
+        if slf.get_type().is(&base) || methods::inherits(slf.as_any(), name, &base) {
             return Ok(None);
-        };
-        Ok(
-            (!attr::is_method_of_class(&hook, slf.as_any(), py.get_type::<Self>(), name))
-                .then_some(hook),
-        )
+        }
+        attr::get_optional(slf.as_any(), name)
     }
 
     /// The stored `persistent_id`, bound to the object if it was one of its methods.
@@ -151,7 +154,9 @@ impl Pickler {
         let settings = &slf.get().settings;
         let hook = settings.pick(py, |settings| settings.persistent_id.as_ref())?;
         if settings.with(py, |settings| settings.persistent_id_of_self) {
-            attr::bind_method(&hook, slf.as_any())
+            methods::bind(&hook, slf.as_any())
+                .map_err(|raised| drop(raised.take(py)))
+                .ok()
         } else {
             Some(hook)
         }
@@ -341,27 +346,27 @@ impl Pickler {
 
     fn __getattribute__<'py>(
         slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyString>,
+        name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if QUIRKS.persistent_hooks_are_methods
-            && convert::str_eq(name, State::get(py).names.persistent_id.bind(py))
+            && methods::is_name(name, State::get(py).names.persistent_id.bind(py))
             && let Some(hook) = Self::stored_hook(slf)
         {
             return Ok(hook);
         }
-        attr::generic_get(slf.as_any(), name).map_err(|raised| raised.take(py))
+        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(py))
     }
 
     fn __setattr__(
         slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
+        name: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         Self::set_attribute(slf, name, Some(value))
     }
 
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::set_attribute(slf, name, None)
     }
 
@@ -490,12 +495,12 @@ impl Pickler {
     /// Sets or deletes an attribute; `persistent_id` is kept in the object itself (gh-126489).
     fn set_attribute(
         slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
+        name: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
         if QUIRKS.persistent_hooks_are_methods
-            && convert::str_eq(name, State::get(py).names.persistent_id.bind(py))
+            && methods::is_name(name, State::get(py).names.persistent_id.bind(py))
         {
             let new = value.map(|value| value.clone().unbind());
             let old = slf.get().settings.with(py, |settings| {
@@ -504,6 +509,6 @@ impl Pickler {
             drop(old);
             return Ok(());
         }
-        attr::generic_set(slf.as_any(), name, value).map_err(|raised| raised.take(py))
+        methods::generic_set(slf.as_any(), name, value).map_err(|raised| raised.take(py))
     }
 }

@@ -15,7 +15,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{self, Argument, FIND_CLASS, LOAD, LOADS, Signature, UNPICKLER, UNPICKLER_LOAD};
 use super::unpickler_memo::{self, UnpicklerMemoProxy};
@@ -24,7 +24,6 @@ use crate::compat::QUIRKS;
 use crate::compat::load_messages::NO_PERSISTENT_LOAD;
 use crate::errors;
 use crate::object::cell::{RunToken, Running, Shared};
-use crate::object::convert::str_eq;
 use crate::object::names::tp_name;
 use crate::object::{R, attr, methods};
 use crate::state::State;
@@ -312,7 +311,7 @@ methods! {
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let found = if is_persistent_load(name) {
+        let found = if methods::is_name(name, State::get(slf.py()).names.persistent_load.bind(slf.py())) {
             Self::set_hook(slf).transpose()
         } else {
             None
@@ -328,7 +327,7 @@ methods! {
         value: Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
-        if is_persistent_load(name) {
+        if methods::is_name(name, State::get(slf.py()).names.persistent_load.bind(slf.py())) {
             let hook = PersistentLoad::Callable(value.unbind());
             slf.get().replace_hook(py, Some(hook));
             return Ok(());
@@ -338,7 +337,7 @@ methods! {
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        if is_persistent_load(name) {
+        if methods::is_name(name, State::get(slf.py()).names.persistent_load.bind(slf.py())) {
             slf.get().replace_hook(py, None);
             return Ok(());
         }
@@ -574,13 +573,6 @@ fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentL
         Some(function) => PersistentLoad::OwnMethod(function.unbind()),
         None => PersistentLoad::Callable(hook.unbind()),
     }
-}
-
-#[cfg(Py_3_13)]
-fn is_persistent_load(name: &Bound<'_, PyAny>) -> bool {
-    let py = name.py();
-    let hook = State::get(py).names.persistent_load.bind(py);
-    name.is(hook) || name.cast::<PyString>().is_ok_and(|name| str_eq(name, hook))
 }
 
 fn no_deletion() -> PyErr {
