@@ -5,8 +5,13 @@ Must not change what is tested: no monkeypatching of `pickle` or `_pickle` here.
 
 import copyreg
 import gc
+import os
 
 import pytest
+
+# Endless chains of reduce values end here and not at millions of levels: the tests have many of
+# them. `test_depth.py` runs its children without it. Read when the extension is loaded.
+os.environ.setdefault("OXIPICKLE_MAX_DEPTH", "30000")
 
 
 @pytest.fixture(autouse=True)
