@@ -954,8 +954,8 @@ FRAMES: dict[str, bytes] = {
     "memo index crosses": b"\x80\x04" + frame(b"Nr\x00\x00") + b"\x00\x000h\x00.",
     "frame in a frame": b"\x80\x04" + frame(frame(b"K\x01") + b"."),
     "frame longer than the outer one": b"\x80\x04"
-    + frame(b"N0" + b"\x95" + u64(50))
-    + b"K\x01" * 25
+    + frame(b"N0\x95" + u64(50) + b"K\x01")
+    + b"K\x01" * 24
     + b".",
     "frame header crosses": b"\x80\x04" + frame(b"N0\x95\x01\x00") + bytes(6) + b"N.",
     "frame header ends the outer frame": b"\x80\x04" + frame(b"N\x95" + u64(1)) + b".",

@@ -519,6 +519,11 @@ def same_hook(make_class: Any, make_obj: Any, protocol: int) -> None:
 def test_many_dumps_of_one_pickler(protocol: int) -> None:
     """The memo goes on between dumps, across every kind of object."""
     objects = [CASES[name]() for name in list(CASES)[::7] if name not in HEAVY]
+    # how much is in the memo when the recursion limit ends a dump is each one's own affair
+    outcomes = [(obj, attempt(c.dumps, obj, protocol)) for obj in objects]
+    objects = [
+        obj for obj, o in outcomes if not (isinstance(o, Raised) and o.type is RecursionError)
+    ]
 
     def run(mod: Any) -> Any:
         out = io.BytesIO()
