@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Annotated, Any
 
-import corpus
+import cases
 import typer
 from oxipickle import _pickle as native
 from oxipickle import _report
@@ -61,7 +61,7 @@ def _child(name: str, side: str, operation: str, scratch: pathlib.Path) -> None:
     so that these do not find memory that the original objects have left behind.
     """
     pickle: Any = native if side == "oxipickle" else interpreter_pickle()
-    make = next(case.make for case in corpus.cases() if case.name == name)
+    make = next(case.make for case in cases.cases() if case.name == name)
     if operation == "prepare":
         with scratch.open("wb") as file:
             pickle.dump(make(), file, 5)
@@ -117,7 +117,7 @@ def main(
     if not CLEAR.exists():
         print("only Linux can set back the peak of a process: nothing was measured")
         raise typer.Exit(2)
-    names = [case.name for case in corpus.cases() if case.name in CASES]
+    names = [case.name for case in cases.cases() if case.name in CASES]
     output.mkdir(parents=True, exist_ok=True)
     scratch = output / "memory.tmp"
     rows = []

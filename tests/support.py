@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -320,6 +321,10 @@ def isomorphic(a: Any, b: Any) -> str | None:
         path, x, y = todo.pop()
         if type(x) is not type(y):
             return f"{path}: {type(x).__name__} and {type(y).__name__}"
+        if isinstance(x, types.ModuleType):
+            if x is not y:
+                return f"{path}: {x!r} is not {y!r}"
+            continue
         if isinstance(x, (float, complex)):
             if repr(x) != repr(y):
                 return f"{path}: {x!r} and {y!r}"

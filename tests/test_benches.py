@@ -19,7 +19,7 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     """`benches/` is a folder of programs and no package."""
     sys.path.insert(0, str(BENCHES))
     try:
-        yield {name: __import__(name) for name in ("corpus", "floors", "report")}
+        yield {name: __import__(name) for name in ("cases", "floors", "report")}
     finally:
         sys.path.remove(str(BENCHES))
 
@@ -105,12 +105,12 @@ def test_pictures_show_each_case(results: pathlib.Path) -> None:
 
 
 def test_cases_have_names_of_their_own(modules: dict[str, ModuleType]) -> None:
-    names = [case.name for case in modules["corpus"].cases()]
+    names = [case.name for case in modules["cases"].cases()]
     assert len(names) == len(set(names)) > 50
 
 
 def test_making_makes_the_like(modules: dict[str, ModuleType]) -> None:
-    cases = [case for case in modules["corpus"].cases() if case.floor is not None]
+    cases = [case for case in modules["cases"].cases() if case.floor is not None]
     assert len(cases) >= 20
     for case in cases:
         objects = case.make()[:3]

@@ -139,12 +139,25 @@ def same_load(data: bytes, **kwargs: Any) -> None:
         agree_loaded(ours, theirs, name)
 
 
+def same_exception(data: bytes) -> None:
+    """Same result, or an exception of the same type."""
+    for name, read in READS.items():
+        ours, theirs = attempt(read, ox, data), attempt(read, c, data)
+        if isinstance(ours, Raised) and isinstance(theirs, Raised):
+            assert ours.type is theirs.type, name
+        else:
+            agree_loaded(ours, theirs, name)
+
+
 # --- hand-written streams -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if not name.startswith("opcode")])
 def test_stream(name: str) -> None:
-    same_load(STREAMS[name])
+    if name.startswith("stack global") and sys.version_info < (3, 11, 7):
+        same_exception(STREAMS[name])  # its text for a short stack was another
+    else:
+        same_load(STREAMS[name])
 
 
 @pytest.mark.parametrize("byte", range(256))
@@ -156,7 +169,10 @@ def test_each_byte_as_an_opcode(byte: int) -> None:
         sized = byte in b"rBXT\x8d\x8e\x96\x95\x8b"
         if sized and not C_BOUNDS_LENGTHS and name.endswith(("ones", "a line")):
             continue  # the argument is a size of 2**24 and more, which C believes: see HOSTILE
-        same_load(data)
+        if byte == 0x93 and sys.version_info < (3, 11, 7):
+            same_exception(data)  # as in test_stream
+        else:
+            same_load(data)
 
 
 @pytest.mark.parametrize(
