@@ -17,7 +17,7 @@ import sysconfig
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import cases
+import cases as benchmark_set
 import report
 import typer
 from oxipickle import HIGHEST_PROTOCOL, _report
@@ -145,8 +145,8 @@ def main(
     """Measure the benchmark set on this interpreter; write JSON, tables and a picture."""
     console = Console(stderr=True)
     others, missing = rivals()
-    missing += cases.absent()
-    cases = cases.cases()
+    missing += benchmark_set.absent()
+    cases = benchmark_set.cases()
     if only:
         cases = [c for c in cases if any(fnmatch.fnmatch(c.name, f"*{word}*") for word in only)]
     plan = _plan(cases, part, protocol)
