@@ -91,8 +91,23 @@ unsafe fn guard(
     nargs: pyffi::Py_ssize_t,
     kwnames: *mut pyffi::PyObject,
 ) -> *mut pyffi::PyObject {
+    // Not `assume_attached`: PyO3 has to know that the thread is attached, or each `Py` that is dropped
+    // in here waits for the next call that tells it.
     // SAFETY: the caller's promise.
-    let py = unsafe { Python::assume_attached() };
+    Python::attach(|py| unsafe { attached(py, function, args, nargs, kwnames) })
+}
+
+/// [`guard`], with the token.
+///
+/// # Safety
+/// As there.
+unsafe fn attached(
+    py: Python<'_>,
+    function: Function,
+    args: *const *mut pyffi::PyObject,
+    nargs: pyffi::Py_ssize_t,
+    kwnames: *mut pyffi::PyObject,
+) -> *mut pyffi::PyObject {
     // SAFETY: NULL or a tuple of str, which the caller holds.
     let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, kwnames) }
         .and_then(|names| names.cast_into::<PyTuple>().ok());
