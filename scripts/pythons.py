@@ -71,47 +71,9 @@ def sid() -> Path:
     return home() / "sid"
 
 
-# Enters the tree in a mount namespace of its own, with what it needs of the host.
-# Arguments: the tree, the repository, the working folder, the program and its arguments.
-ENTER = """
-set -e
-root=$1 repo=$2 cwd=$3
-shift 3
-mount --make-rprivate /
-mount --bind "$root" "$root"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-for place in /proc /sys /dev "$repo"; do
-    mkdir -p "$root$place"
-    mount --rbind "$place" "$root$place"
-done
-# Names, certificates and the package client's settings, so that pip works as on the host.
-for file in /etc/resolv.conf /etc/hosts /etc/pip.conf; do
-    if [ -e "$file" ]; then
-        touch "$root$file"
-        mount --bind "$file" "$root$file"
-        mount -o remount,bind,ro "$root$file"
-    fi
-done
-if [ -d /etc/ssl/certs ]; then
-    mkdir -p "$root/etc/ssl/certs"
-    mount --bind /etc/ssl/certs "$root/etc/ssl/certs"
-    mount -o remount,bind,ro "$root/etc/ssl/certs"
-fi
-exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$cwd" "$@"
-"""
-
-# Enters the tree to install packages. Nothing of the host is in reach but /proc: a package's
-# scripts write where they like (ca-certificates rewrites /etc/ssl/certs).
-INSTALL = """
-set -e
-root=$1
-shift
-mount --make-rprivate /
-mount -t proc proc "$root/proc"
-cat /etc/resolv.conf > "$root/etc/resolv.conf"
-cat /etc/hosts > "$root/etc/hosts"
-exec chroot "$root" "$@"
-"""
+# Shell scripts, to be run in a mount namespace of their own.
+ENTER = REPO / "scripts" / "sid-enter.sh"
+INSTALL = REPO / "scripts" / "sid-install.sh"
 
 
 def enter(command: Sequence[str], *, cwd: Path | None = None) -> list[str]:
@@ -121,7 +83,7 @@ def enter(command: Sequence[str], *, cwd: Path | None = None) -> list[str]:
     """
     elevate = [] if os.geteuid() == 0 else ["sudo", "-E"]
     places = [str(sid()), str(REPO), str(cwd or REPO)]
-    return [*elevate, "unshare", "--mount", "/bin/sh", "-c", ENTER, "enter", *places, *command]
+    return [*elevate, "unshare", "--mount", str(ENTER), *places, *command]
 
 
 @dataclass(frozen=True)
@@ -280,7 +242,7 @@ def _say(text: str) -> None:
 
 
 def _run(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-    _say(shlex.join([word for word in command if "\n" not in word]))
+    _say(shlex.join(command))
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", **(env or {})}
     done = subprocess.run(
         command,
@@ -351,7 +313,7 @@ def _fetch_sid() -> None:
     if not sid().exists():
         _run(["debootstrap", "--variant=minbase", "sid", str(partial)])
     root = sid() if sid().exists() else partial
-    inside = ["unshare", "--mount", "/bin/sh", "-c", INSTALL, "install", str(root), *APT]
+    inside = ["unshare", "--mount", str(INSTALL), str(root), *APT]
     _run([*inside, "update"])
     _run([*inside, "install", "-y", "--no-install-recommends", *packages])
     _run([*inside, "clean"])
