@@ -171,7 +171,7 @@ impl Session {
                             self.out.emit([op::MARK])?;
                         } else if self.protocol == 0 && dict.len() != size {
                             // The iterator that C uses here notices at once.
-                            return self.resized("dictionary");
+                            return self.dict_changed(top, Fault::Resized("dictionary"));
                         }
                     }
                     let item = if in_batch == BATCH {
@@ -185,7 +185,7 @@ impl Session {
                         }
                         self.out.emit([op::SETITEMS])?;
                         if dict.len() != size {
-                            return self.resized("dictionary");
+                            return self.dict_changed(top, Fault::Resized("dictionary"));
                         }
                         if in_batch != BATCH {
                             break;
@@ -195,8 +195,7 @@ impl Session {
                         continue;
                     };
                     if self.protocol == 0 && done >= size {
-                        self.pop()?;
-                        return Err(Fault::KeysChanged);
+                        return self.dict_changed(top, Fault::KeysChanged);
                     }
                     pair = Pair::Value;
                     (key, value) = (Some(next_key), Some(next_value));
@@ -226,6 +225,15 @@ impl Session {
             self.out.emit([op::BUILD])?;
         }
         self.pop()
+    }
+
+    /// The dict itself is at fault, not an item of it; whose state it is is still of interest.
+    #[cold]
+    fn dict_changed(&mut self, top: usize, fault: Fault) -> F<Flow> {
+        if let Task::Dict(task) = &mut self.tasks[top] {
+            task.pair = Pair::Key;
+        }
+        Err(fault)
     }
 
     #[cold]

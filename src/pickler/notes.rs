@@ -14,7 +14,10 @@ use crate::object::world::Slot;
 use crate::object::{R, Raised};
 use crate::state::State;
 
-/// Notes at each end of a deep stack; between them one says how many are left out.
+/// Tasks up to which every one gets its note.
+const ALL: usize = 1000;
+
+/// Notes at each end of a deeper stack; between them one says how many are left out.
 const ENDS: usize = 50;
 
 /// Adds a note for each task in progress.
@@ -65,11 +68,11 @@ fn replaced(py: Python<'_>, raised: Raised, context: PyErr) -> Raised {
 fn add_all(py: Python<'_>, err: &PyErr, tasks: &[Task]) -> R<()> {
     let n = tasks.len();
     for (i, task) in tasks.iter().rev().enumerate() {
-        if n > 2 * ENDS && i == ENDS {
+        if n > ALL && i == ENDS {
             let left_out = n - 2 * ENDS;
             note_text(py, err, &format!("({left_out} levels are left out here)"))?;
         }
-        if n <= 2 * ENDS || i < ENDS || i >= n - ENDS {
+        if n <= ALL || i < ENDS || i >= n - ENDS {
             describe(py, err, task)?;
         }
     }
