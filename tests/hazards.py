@@ -209,6 +209,62 @@ def set_elements_fetched_by_a_later_reducer() -> Any:
     return [value, frozen, calling(lambda: [list(value), list(frozen)])]
 
 
+def _names(count: int) -> list[str]:
+    """Attribute names that nobody holds afterwards but whoever stored them."""
+    return ["".join(["made", " name ", str(i)]) for i in range(count)]
+
+
+@hazard
+def attribute_names_owned_by_shared_keys() -> Any:
+    """One reference, but reached through each instance of the class."""
+    cls = _fresh_class()
+    xs = [cls(i) for i in range(3)]
+    for x in xs:
+        for name in _names(4):
+            setattr(x, name, [name[-1]])
+    return xs
+
+
+@hazard
+def attribute_names_owned_by_shared_keys_of_materialised_dicts() -> Any:
+    cls = _fresh_class()
+    xs = [cls(i) for i in range(3)]
+    for x in xs:
+        for name in _names(4):
+            setattr(x, name, name[-1])
+        vars(x)
+    return [xs, [vars(x) for x in xs]]
+
+
+@hazard
+def slot_names_owned_by_the_class() -> Any:
+    cls = type("HazardLocal", (), {"__slots__": _names_of_slots(), "__module__": __name__})
+    globals()["HazardLocal"] = cls
+    xs = [cls() for _ in range(3)]
+    for x in xs:
+        for name in _names_of_slots():
+            setattr(x, name, [name])
+    return xs
+
+
+def _names_of_slots() -> list[str]:
+    return ["".join(["made_slot_", str(i)]) for i in range(3)]
+
+
+@hazard
+def keys_shared_by_copied_dicts() -> Any:
+    first = {name: 1 for name in _names(3)}
+    return [first, dict(first), first | {}, dict.fromkeys(first)]
+
+
+@hazard
+def objects_owned_once_by_something_reached_twice() -> Any:
+    """A default, a closure's cell, a class attribute: one reference, many ways to it."""
+    inner = Plain(a=["".join(["only ", "here"])])
+    proxies = [Reduces(lambda self, p: (build, (inner.a,))) for _ in range(2)]
+    return [*proxies, Reduces(lambda self, p: (build, (inner,)))]
+
+
 # --- freed and replaced ------------------------------------------------------------------------
 
 
