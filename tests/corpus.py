@@ -65,6 +65,10 @@ class Plain:
             setattr(self, name, value)
 
 
+class NamesInKeys:
+    """Used by one case alone: nothing else holds the names of its attributes."""
+
+
 class Child(Plain):
     kind = "class attribute, not state"
 
@@ -1356,6 +1360,16 @@ def instance_mutual() -> Any:
     x, y = Plain(), Plain()
     x.other, y.other = y, x
     return [x, {"y": y}]
+
+
+@case
+def instances_nested_before_the_last_name() -> Any:
+    """The inner one writes a name first that only the class's shared keys hold."""
+    outer, inner = NamesInKeys(), NamesInKeys()
+    names = ["".join(["only_in_", "keys_", part]) for part in "abc"]
+    vars(outer).update(zip(names, [inner, None, 1]))
+    vars(inner).update(zip(names, [None, None, 2]))
+    return [outer, inner]
 
 
 @case

@@ -255,6 +255,23 @@ def test_corpus_loads(protocol: int) -> None:
             agree_loaded(ours, theirs, f"{name}, {read}, protocol {protocol}")
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_corpus_loaded_and_dumped_again(protocol: int) -> None:
+    """Our dump of what we loaded is C's dump of what C loaded: no name or part is shared less."""
+    for name in LOADABLE:
+        data = attempt(c.dumps, CASES[name](), protocol)
+        if isinstance(data, Raised) or len(data) > 1 << 18:
+            continue
+        ours, theirs = attempt(ox.loads, data), attempt(c.loads, data)
+        if isinstance(ours, Raised) or isinstance(theirs, Raised):
+            agree_loaded(ours, theirs, name)
+            continue
+        for again in (5, 2):
+            mine, other = attempt(ox.dumps, ours, again), attempt(c.dumps, theirs, again)
+            agree(mine, other, f"{name}, protocol {protocol}, then {again}")
+            ours, theirs = ox.loads(data), c.loads(data)
+
+
 def test_frames_of_ints_load() -> None:
     for protocol in PROTOCOLS:
         value = ox.loads(c.dumps(list(range(100_000)), protocol))
