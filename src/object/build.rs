@@ -47,6 +47,17 @@ pub fn is_plain_new(class: &Bound<'_, PyType>) -> bool {
     }
 }
 
+/// Whether the object is an exact dict without items that has `references` references and no more.
+#[inline]
+pub fn is_empty_dict(object: &Bound<'_, PyAny>, references: isize) -> bool {
+    // SAFETY: a live object, whose type is checked before a field of it is read.
+    unsafe {
+        pyffi::PyDict_CheckExact(object.as_ptr()) != 0
+            && (*object.as_ptr().cast::<pyffi::PyDictObject>()).ma_used == 0
+            && pyffi::Py_REFCNT(object.as_ptr()) == references
+    }
+}
+
 /// Whether the object is an immutable value of a built-in type, which refers to nothing.
 #[inline]
 pub fn is_atom(object: &Bound<'_, PyAny>) -> bool {

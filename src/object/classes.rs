@@ -10,12 +10,14 @@
 //! Gain measured: see `benches/` (50,000 dataclasses of five fields).
 
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use super::convert::str_eq;
 use super::instance::{KeyEntry, Keys, SPLIT};
 use super::make::Items;
 use super::{ffi, make, types};
@@ -24,25 +26,29 @@ use crate::state::State;
 /// Whether the self-test has passed.
 static WRITABLE: AtomicBool = AtomicBool::new(false);
 
-/// What is known of the classes met last.
+/// What is known of the classes met last, one in each bucket.
 #[derive(Default)]
 pub struct Classes {
-    known: Vec<Class>,
-    last: usize,
+    buckets: Vec<Option<Class>>,
 }
 
-/// Classes that are kept; beyond, all are forgotten.
-const KEPT: usize = 64;
+const BUCKETS: usize = 64;
 
 struct Class {
     address: usize,
     /// The version tag, which CPython never gives twice.
     version: u32,
-    /// Whether BUILD is an update of inline values.
+    /// Whether BUILD with a dict is an update of inline values.
     plain: bool,
+    /// Whether BUILD with slot values is nothing but `object.__setattr__` for each.
+    slotted: bool,
     /// The class's table of attribute names that `names` was taken from.
     keys: usize,
     names: Vec<Name>,
+    /// The names of slots, in the order in which they were set last.
+    members: Vec<Name>,
+    /// The same, for the memo.
+    sequence: Option<Arc<[Py<PyAny>]>>,
 }
 
 /// The name of an attribute.
@@ -51,8 +57,8 @@ struct Name {
     key: Py<PyString>,
     /// An equal str, as the stream had it last.
     seen: Option<Py<PyAny>>,
-    /// The place of the attribute in an instance.
-    slot: u8,
+    /// Where an instance has the attribute: the slot of an inline value, or the offset of a slot.
+    place: usize,
 }
 
 /// Attributes that an instance can keep inline.
@@ -80,13 +86,8 @@ impl Classes {
             let Some(values) = Values::empty_of(object, keys) else {
                 return false;
             };
-            if !class.find_slots(
-                object.py(),
-                keys,
-                &items[from..],
-                &mut slots,
-                values.capacity,
-            ) {
+            let pairs = items[from..].as_chunks::<2>().0;
+            if !class.find_slots(&ty, pairs, &mut slots, values.capacity) {
                 return false;
             }
             values.set(&slots[..count], items, from);
@@ -94,134 +95,281 @@ impl Classes {
         true
     }
 
+    /// Sets the slots of `object` that are named in `items[from..]`, and takes the items off the stack: what
+    /// BUILD does with the second half of a state that is a pair, if that has no other effect.
+    ///
+    /// Returns the names; None, and nothing is done, if it might have, or if a slot is set already.
+    pub fn build_slots(
+        &mut self,
+        object: &Bound<'_, PyAny>,
+        items: &mut Items,
+        from: usize,
+    ) -> Option<Arc<[Py<PyAny>]>> {
+        let ty = object.get_type();
+        let class = self.class(&ty)?;
+        if !class.slotted {
+            return None;
+        }
+        let pairs = items[from..].as_chunks::<2>().0;
+        if !class.find_members(&ty, object, pairs) {
+            return None;
+        }
+        // SAFETY: `find_members` has found the offset of a slot for each pair, all different, none set. The
+        // items leave the stack first. Nothing runs in between: the names, which are dropped last,
+        // are exact str.
+        unsafe {
+            let count = pairs.len();
+            items.set_len(from);
+            let pairs = items.as_ptr().add(from).cast::<[*mut pyffi::PyObject; 2]>();
+            for (i, member) in class.members[..count].iter().enumerate() {
+                let place = object.as_ptr().byte_add(member.place);
+                *place.cast::<*mut pyffi::PyObject>() = (*pairs.add(i))[1];
+            }
+            for i in 0..count {
+                pyffi::Py_DECREF((*pairs.add(i))[0]);
+            }
+        }
+        class.sequence.clone()
+    }
+
     /// What is known of a class as it is now; None if nothing can be kept about it.
     #[inline]
     fn class(&mut self, ty: &Bound<'_, PyType>) -> Option<&mut Class> {
         let (address, version) = (ty.as_ptr().addr(), types::version(ty.as_type_ptr()));
-        let is = |class: &Class| class.address == address && class.version == version;
-        if !self.known.get(self.last).is_some_and(is) {
-            self.last = match self.known.iter().position(is) {
-                Some(index) => index,
-                None => self.look_at(ty)?,
-            };
+        // Class objects are about 1 KiB apart.
+        let bucket = (address >> 4 ^ address >> 10) % BUCKETS;
+        let known = matches!(
+            self.buckets.get(bucket),
+            Some(Some(class)) if class.address == address && class.version == version
+        );
+        if !known {
+            self.look_at(ty, bucket)?;
         }
-        self.known.get_mut(self.last)
+        self.buckets.get_mut(bucket)?.as_mut()
     }
 
     #[cold]
     #[inline(never)]
-    fn look_at(&mut self, ty: &Bound<'_, PyType>) -> Option<usize> {
-        let plain = is_plain(ty);
+    fn look_at(&mut self, ty: &Bound<'_, PyType>, bucket: usize) -> Option<()> {
+        let (plain, slotted) = judge(ty);
         // Looking up names has given the class a version tag, if it can have one.
         let version = types::version(ty.as_type_ptr());
         if version == 0 {
             return None;
         }
-        let class = Class {
+        if self.buckets.is_empty() {
+            self.buckets.resize_with(BUCKETS, || None);
+        }
+        self.buckets[bucket] = Some(Class {
             address: ty.as_ptr().addr(),
             version,
             plain,
+            slotted,
             keys: 0,
             names: Vec::new(),
-        };
-        let old = self
-            .known
-            .iter()
-            .position(|old| old.address == class.address);
-        if old.is_none() && self.known.len() >= KEPT {
-            self.known.clear();
-        }
-        match old {
-            Some(index) => {
-                self.known[index] = class;
-                Some(index)
-            }
-            None => {
-                self.known.push(class);
-                Some(self.known.len() - 1)
-            }
-        }
+            members: Vec::new(),
+            sequence: None,
+        });
+        Some(())
     }
 }
 
 impl Class {
-    /// Finds the places of the names among `items`; false if one has none, or two have the same.
+    /// Finds the places of the names among `pairs`; false if one has none, or two have the same.
     #[inline]
     fn find_slots(
         &mut self,
-        py: Python<'_>,
-        keys: SharedKeys,
-        items: &[Py<PyAny>],
+        ty: &Bound<'_, PyType>,
+        pairs: &[[Py<PyAny>; 2]],
         slots: &mut [u8; MOST],
         capacity: usize,
     ) -> bool {
+        let py = ty.py();
+        // SAFETY: the class is plain, hence made by a class statement.
+        let keys = unsafe { SharedKeys::of(ty.as_type_ptr()) };
         if keys.0.addr() != self.keys {
             self.names.clear();
             self.keys = keys.0.addr();
         }
         let mut taken = 0_u32;
-        for (i, ([name, _], slot)) in items.as_chunks::<2>().0.iter().zip(slots).enumerate() {
-            *slot = match self.names.get(i) {
-                Some(known) if known.is(name.bind(py)) => known.slot,
+        for (i, ([name, _], slot)) in pairs.iter().zip(slots).enumerate() {
+            let place = match self.names.get(i) {
+                Some(known) if known.is(name) => known.place,
                 _ => match self.find_slot(keys, i, name.bind(py)) {
-                    Some(slot) => slot,
+                    Some(place) => place,
                     None => return false,
                 },
             };
-            if usize::from(*slot) >= capacity || taken & 1 << *slot != 0 {
+            if place >= capacity || taken & 1 << place != 0 {
                 return false;
             }
-            taken |= 1 << *slot;
+            taken |= 1 << place;
+            *slot = place as u8;
         }
         true
     }
 
     /// The place of a name that is not the one seen before at its turn.
     #[inline(never)]
-    fn find_slot(&mut self, keys: SharedKeys, turn: usize, name: &Bound<'_, PyAny>) -> Option<u8> {
+    fn find_slot(
+        &mut self,
+        keys: SharedKeys,
+        turn: usize,
+        name: &Bound<'_, PyAny>,
+    ) -> Option<usize> {
         let name = name.cast_exact::<PyString>().ok()?;
         if let Some(known) = self.names.get_mut(turn)
             && known.equals(name)
         {
-            // The same name again, in a stream of its own: by address from now on.
-            known.seen = Some(name.clone().into_any().unbind());
-            return Some(known.slot);
+            return Some(known.place);
         }
-        if let Some(known) = self.names.iter().find(|known| known.is(name)) {
-            return Some(known.slot);
+        let known = self
+            .names
+            .iter()
+            .find(|known| known.is(name.as_any().as_unbound()));
+        if let Some(known) = known {
+            return Some(known.place);
         }
-        let interned = make::interned(name.clone().into_any());
-        let key = interned.cast_into_exact::<PyString>().ok()?;
+        let key = make::interned(name.clone().into_any());
+        let key = key.cast_into_exact::<PyString>().ok()?;
         if let Some(known) = self.names.iter().find(|known| known.key.is(&key)) {
-            return Some(known.slot);
+            return Some(known.place);
         }
-        let slot = keys.find(&key)?;
-        self.names.push(Name {
-            key: key.unbind(),
-            seen: Some(name.clone().into_any().unbind()),
-            slot,
-        });
-        Some(slot)
+        let place = keys.find(&key)?;
+        self.names.push(Name::new(name, key, place));
+        Some(place)
+    }
+
+    /// Makes `members` begin with the names among `pairs`, in their order; false if one is no slot of the
+    /// class, or one that `object` has set, or if two are the same.
+    #[inline]
+    fn find_members(
+        &mut self,
+        ty: &Bound<'_, PyType>,
+        object: &Bound<'_, PyAny>,
+        pairs: &[[Py<PyAny>; 2]],
+    ) -> bool {
+        let py = ty.py();
+        let mut taken = 0_u64;
+        for (i, [name, _]) in pairs.iter().enumerate() {
+            if !self.members.get(i).is_some_and(|known| known.is(name))
+                && !self.find_member(ty, i, name.bind(py))
+            {
+                return false;
+            }
+            let offset = self.members[i].place;
+            let bit = offset / size_of::<usize>();
+            // SAFETY: the offset of a slot of the object's class.
+            let old = unsafe {
+                *object
+                    .as_ptr()
+                    .byte_add(offset)
+                    .cast::<*mut pyffi::PyObject>()
+            };
+            if bit >= 64 || taken & 1 << bit != 0 || !old.is_null() {
+                return false;
+            }
+            taken |= 1 << bit;
+        }
+        if self
+            .sequence
+            .as_ref()
+            .is_none_or(|names| names.len() != pairs.len())
+        {
+            self.members.truncate(pairs.len());
+            let names = self
+                .members
+                .iter()
+                .map(|name| name.key.clone_ref(py).into_any());
+            self.sequence = Some(names.collect());
+        }
+        true
+    }
+
+    /// Makes a name the one at its turn.
+    #[inline(never)]
+    fn find_member(
+        &mut self,
+        ty: &Bound<'_, PyType>,
+        turn: usize,
+        name: &Bound<'_, PyAny>,
+    ) -> bool {
+        let Ok(name) = name.cast_exact::<PyString>() else {
+            return false;
+        };
+        if let Some(known) = self.members.get_mut(turn)
+            && known.equals(name)
+        {
+            return true;
+        }
+        let key = make::interned(name.clone().into_any());
+        let Ok(key) = key.cast_into_exact::<PyString>() else {
+            return false;
+        };
+        // SAFETY: a type and a name, alive; the result is looked at at once.
+        let Some(offset) =
+            (unsafe { slot_offset(ffi::_PyType_Lookup(ty.as_type_ptr(), key.as_ptr())) })
+        else {
+            return false;
+        };
+        self.members.truncate(turn);
+        self.members.push(Name::new(name, key, offset));
+        self.sequence = None;
+        true
     }
 }
 
 impl Name {
+    fn new(seen: &Bound<'_, PyString>, key: Bound<'_, PyString>, place: usize) -> Self {
+        Name {
+            key: key.unbind(),
+            seen: Some(seen.clone().into_any().unbind()),
+            place,
+        }
+    }
+
     #[inline(always)]
-    fn is(&self, name: &Bound<'_, PyAny>) -> bool {
+    fn is(&self, name: &Py<PyAny>) -> bool {
         self.seen.as_ref().is_some_and(|seen| seen.is(name)) || self.key.is(name)
     }
 
-    fn equals(&self, name: &Bound<'_, PyString>) -> bool {
-        super::convert::str_eq(self.key.bind(name.py()), name)
+    /// Whether it is the same name, in another stream; by address from now on.
+    fn equals(&mut self, name: &Bound<'_, PyString>) -> bool {
+        let same = str_eq(self.key.bind(name.py()), name);
+        if same {
+            self.seen = Some(name.clone().into_any().unbind());
+        }
+        same
     }
 }
 
-/// Whether nothing of what BUILD does to an instance of `ty` without attributes is overridden.
-fn is_plain(ty: &Bound<'_, PyType>) -> bool {
-    let py = ty.py();
-    let names = &State::get(py).names;
+/// The offset of a slot made by `__slots__`, if that is what a look-up has found.
+///
+/// # Safety
+/// NULL or a live object.
+unsafe fn slot_offset(found: *mut pyffi::PyObject) -> Option<usize> {
+    /// `Py_T_OBJECT_EX`.
+    const OBJECT_EX: std::ffi::c_int = 16;
+    // SAFETY: the type is checked before the fields are read.
+    unsafe {
+        if found.is_null() || !ptr::eq(pyffi::Py_TYPE(found), &raw const pyffi::PyMemberDescr_Type)
+        {
+            return None;
+        }
+        let member = (*found.cast::<pyffi::PyMemberDescrObject>()).d_member;
+        let usual = (*member).type_code == OBJECT_EX && (*member).flags == 0;
+        usize::try_from((*member).offset)
+            .ok()
+            .filter(|&offset| usual && offset > 0)
+    }
+}
+
+/// Whether nothing of what BUILD does to an instance of `ty` without attributes is overridden: for a state
+/// that is a dict, and for the slots of one that is a pair.
+fn judge(ty: &Bound<'_, PyType>) -> (bool, bool) {
+    let names = &State::get(ty.py()).names;
     if cfg!(Py_GIL_DISABLED) || !WRITABLE.load(Ordering::Relaxed) {
-        return false;
+        return (false, false);
     }
     // SAFETY: type objects, alive; only fields are read. What a look-up gives is borrowed and looked at
     // before anything else runs.
@@ -229,19 +377,23 @@ fn is_plain(ty: &Bound<'_, PyType>) -> bool {
         let raw = ty.as_type_ptr();
         let base = &raw const pyffi::PyBaseObject_Type;
         let flags = ffi::type_flags(raw);
+        let usual = flags & pyffi::Py_TPFLAGS_HEAPTYPE != 0
+            && (*raw).tp_itemsize == 0
+            && (*raw).tp_getattro.map(|f| f as usize) == (*base).tp_getattro.map(|f| f as usize)
+            && ffi::_PyType_Lookup(raw, names.setstate.as_ptr()).is_null();
         #[cfg(Py_3_13)]
         let inline = flags & super::instance::INLINE_VALUES != 0;
         #[cfg(not(Py_3_13))]
         let inline = true;
-        inline
-            && flags & pyffi::Py_TPFLAGS_HEAPTYPE != 0
+        let plain = usual
+            && inline
             && flags & pyffi::Py_TPFLAGS_MANAGED_DICT != 0
-            && (*raw).tp_itemsize == 0
-            && (*raw).tp_getattro.map(|f| f as usize) == (*base).tp_getattro.map(|f| f as usize)
-            && ffi::_PyType_Lookup(raw, names.setstate.as_ptr()).is_null()
             && getter(ffi::_PyType_Lookup(raw, names.dict.as_ptr()))
                 == USUAL_DICT.load(Ordering::Relaxed)
-            && SharedKeys::of(raw).is_shared()
+            && SharedKeys::of(raw).is_shared();
+        let slotted = usual
+            && (*raw).tp_setattro.map(|f| f as usize) == (*base).tp_setattro.map(|f| f as usize);
+        (plain, slotted)
     }
 }
 
@@ -289,8 +441,8 @@ impl SharedKeys {
     }
 
     /// The place of a name, which is interned like those in the table.
-    fn find(self, name: &Bound<'_, PyString>) -> Option<u8> {
-        // SAFETY: `is_plain` has seen that the table is a shared one; its entries follow its head
+    fn find(self, name: &Bound<'_, PyString>) -> Option<usize> {
+        // SAFETY: `judge` has seen that the table is a shared one; its entries follow its head
         // and its index.
         unsafe {
             let keys = self.0;
@@ -299,9 +451,7 @@ impl SharedKeys {
                 .byte_add(1 << (*keys).log2_index_bytes)
                 .cast::<KeyEntry>();
             let count = usize::try_from((*keys).nentries).unwrap_or(0).min(MOST);
-            (0..count)
-                .find(|&slot| (*entries.add(slot)).key == name.as_ptr())
-                .and_then(|slot| u8::try_from(slot).ok())
+            (0..count).find(|&slot| (*entries.add(slot)).key == name.as_ptr())
         }
     }
 
@@ -328,7 +478,7 @@ impl Values {
     /// None if the instance has a dict, or attributes.
     ///
     /// # Safety
-    /// The class of `object` is one that [`is_plain`] approves of.
+    /// The class of `object` is one that [`judge`] approves of.
     #[inline]
     unsafe fn empty_of(object: &Bound<'_, PyAny>, _keys: SharedKeys) -> Option<Self> {
         // SAFETY: the flags of such a class put the words read here in front of the object and, since

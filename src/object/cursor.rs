@@ -63,7 +63,9 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn array<const N: usize>(self) -> Option<([u8; N], Self)> {
         let (first, rest) = self.rest.split_first_chunk::<N>()?;
-        Some((first.each_ref().map(Cell::get), self.with(rest)))
+        // SAFETY: `N` bytes; a plain read of memory that this thread may read, as `Cell::get` is.
+        let first = unsafe { first.as_ptr().cast::<[u8; N]>().read() };
+        Some((first, self.with(rest)))
     }
 
     /// The first `len` bytes and the rest.

@@ -108,8 +108,12 @@ pub fn double_from_text(py: Python<'_>, text: &CStr) -> R<(f64, usize)> {
 #[inline]
 pub fn text<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
     let bytes = data.bytes();
-    // Strings of at most one character are shared by the interpreter.
-    if bytes.len() > 1 && is_ascii(bytes) {
+    if let [byte @ ..0x80] = *bytes {
+        // One character: the interpreter's shared str.
+        // SAFETY: no arguments that could be wrong.
+        return unsafe { owned(py, pyffi::PyUnicode_FromOrdinal(byte.into())) };
+    }
+    if is_ascii(bytes) {
         // SAFETY: a new ASCII str of `len` characters has that many bytes behind its header, and
         // nobody else has seen it yet.
         return unsafe {

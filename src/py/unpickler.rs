@@ -59,6 +59,10 @@ pub fn loads<'a, 'py>(
     args: &'a [Argument<'a, 'py>],
     keywords: Option<&'a Bound<'py, PyTuple>>,
 ) -> R<Bound<'py, PyAny>> {
+    if let ([data], None) = (args, keywords) {
+        let data: &Bound<'py, PyAny> = data;
+        return unpickler::loads(py, &unpickler::Data::of(data)?, Options::default());
+    }
     let [data, fix_imports, encoding, errors, buffers] = LOADS.fast(py, args, keywords)?;
     let Some(data) = data else {
         return Err(errors::type_error(py, "loads() needs data"));

@@ -13,10 +13,11 @@
 
 use pyo3::prelude::*;
 
+use super::memo::Content;
 use super::{Context, Machine, memo};
 use crate::format::opcode::op;
 use crate::object::cursor::Cursor;
-use crate::object::{R, make};
+use crate::object::{R, build, make};
 
 /// A dict to be made.
 pub struct Pending {
@@ -32,38 +33,55 @@ impl Machine {
     #[inline]
     pub fn empty_dict<'w>(&mut self, cx: &Context<'_, '_>, at: Cursor<'w>) -> R<Cursor<'w>> {
         let py = cx.py;
-        let (index, rest) = if let Some(([op::MEMOIZE, op::MARK], rest)) = at.array() {
-            (Some(cx.memo.with(py, |memo| memo.next())), rest)
-        } else if let Some(([op::BINPUT, index, op::MARK], rest)) = at.array() {
-            (Some(usize::from(index)), rest)
-        } else if let Some(([op::LONG_BINPUT, a, b, c, d, op::MARK], rest)) = at.array() {
-            (Some(u32::from_le_bytes([a, b, c, d]) as usize), rest)
-        } else if let Some(([op::MARK], rest)) = at.array() {
-            (None, rest)
-        } else {
-            self.stack.push(make::dict(py)?);
-            return Ok(at);
-        };
-        if let Some(index) = index {
-            let reserved = cx.memo.with(py, move |memo| {
-                memo.is_next(index) && {
+        let (index, rest) = self.index_to_come(cx, at);
+        let index = index.filter(|&index| {
+            cx.memo.with(py, move |memo| {
+                let next = memo.is_next(index);
+                if next {
                     memo.reserve_next();
-                    true
                 }
-            });
-            if !reserved {
-                self.stack.push(make::dict(py)?);
-                return Ok(at);
-            }
-        }
-        self.pending.push(Pending {
-            at: self.stack.len(),
-            index,
+                next
+            })
         });
-        self.loose |= cx.visible;
-        self.stack.push(py.None().into_bound(py));
-        self.stack.mark();
-        Ok(rest)
+        // A PUT that is not the next entry is left to the loop.
+        let at = if index.is_some() { rest } else { at };
+        if let Some(([op::MARK], rest)) = at.array() {
+            self.pending.push(Pending {
+                at: self.stack.len(),
+                index,
+            });
+            self.loose |= cx.visible;
+            self.stack.push(py.None().into_bound(py));
+            self.stack.mark();
+            return Ok(rest);
+        }
+        let dict = make::dict(py)?;
+        if let Some(index) = index {
+            let object = dict.clone().unbind();
+            let refused = cx.memo.with(py, move |memo| memo.fill(index, object));
+            super::release(py, refused);
+            self.last_dict = index;
+        }
+        self.stack.push(dict);
+        Ok(at)
+    }
+
+    /// The index that a MEMOIZE or PUT at the front of the window gives, and what follows it.
+    #[inline(always)]
+    fn index_to_come<'w>(
+        &self,
+        cx: &Context<'_, '_>,
+        at: Cursor<'w>,
+    ) -> (Option<usize>, Cursor<'w>) {
+        if let Some(([op::MEMOIZE], rest)) = at.array() {
+            (Some(cx.memo.with(cx.py, |memo| memo.next())), rest)
+        } else if let Some(([op::BINPUT, index], rest)) = at.array() {
+            (Some(usize::from(index)), rest)
+        } else if let Some(([op::LONG_BINPUT, a, b, c, d], rest)) = at.array() {
+            (Some(u32::from_le_bytes([a, b, c, d]) as usize), rest)
+        } else {
+            (None, at)
+        }
     }
 
     /// Takes the topmost mark for another opcode than SETITEMS.
@@ -85,9 +103,7 @@ impl Machine {
         if let Some(&Pending { at: place, index }) = self.pending.last()
             && place + 1 == mark
         {
-            if let Some(([op::BUILD], rest)) = at.array()
-                && self.build_directly(cx, place, index)
-            {
+            if let Some(rest) = self.build_directly(cx, place, index, at) {
                 self.pending.pop();
                 return Ok(rest);
             }
@@ -97,40 +113,113 @@ impl Machine {
         Ok(at)
     }
 
-    /// BUILD with the state dict that is pending at `place`; false, and nothing is done, if the dict has to
-    /// be made.
+    /// SETITEM. As [`Machine::set_all_items`]: a state of one attribute comes without a MARK.
     #[inline]
-    fn build_directly(&mut self, cx: &Context<'_, '_>, place: usize, index: Option<usize>) -> bool {
-        // BUILD takes two values from above the mark that is topmost now.
-        if place <= self.stack.fence() || (self.stack.len() - place).is_multiple_of(2) {
-            return false;
-        }
-        let Some(instance) = self.stack.items.get(place - 1) else {
-            return false;
-        };
-        let instance = instance.bind(cx.py).clone();
-        let address = instance.as_ptr().addr();
-        // An instance is memoised just before its state.
-        let memoised = index.is_none_or(|index| {
-            index > 0
-                && cx
-                    .memo
-                    .with(cx.py, move |memo| memo.holds(index - 1, address))
-        });
-        if !memoised
-            || !self
-                .classes
-                .build(&instance, &mut self.stack.items, place + 1)
+    pub fn set_one_item<'w>(&mut self, cx: &Context<'_, '_>, at: Cursor<'w>) -> R<Cursor<'w>> {
+        let place = self.stack.last(cx.py, 2)?;
+        if let Some(([op::BUILD | op::TUPLE2], _)) = at.array()
+            && place > self.stack.fence()
         {
-            return false;
+            let index = self.last_dict;
+            let dict = self.stack.items[place - 1].bind(cx.py).clone();
+            let address = dict.as_ptr().addr();
+            // The dict is as EMPTY_DICT and MEMOIZE have left it: on the stack, in the memo, here.
+            if build::is_empty_dict(&dict, 3)
+                && cx.memo.with(cx.py, move |memo| memo.holds(index, address))
+                && let Some(rest) = self.build_directly(cx, place - 1, Some(index), at)
+            {
+                let object = cx.memo.with(cx.py, move |memo| memo.withdraw(index));
+                super::release(cx.py, object);
+                return Ok(rest);
+            }
+        }
+        self.set_items(cx, place)?;
+        Ok(at)
+    }
+
+    /// BUILD with the state dict whose place is `place` and whose items are above it, if that is what comes
+    /// in the window, alone or as the second half of a pair. Returns what is left of the window;
+    /// None, and nothing is done, if the dict has to be made.
+    #[inline]
+    fn build_directly<'w>(
+        &mut self,
+        cx: &Context<'_, '_>,
+        place: usize,
+        index: Option<usize>,
+        at: Cursor<'w>,
+    ) -> Option<Cursor<'w>> {
+        let ([next], rest) = at.array()?;
+        let below = match next {
+            op::BUILD => 1,
+            op::TUPLE2 => 2,
+            _ => return None,
+        };
+        // BUILD takes an instance and its state from above the mark that is topmost now. Without items the
+        // instance would stay one that can be built directly, and the virtual entry would show
+        // what it gets then.
+        let count = self.stack.len() - place;
+        if place < self.stack.fence() + below || count.is_multiple_of(2) || count == 1 {
+            return None;
+        }
+        let instance = self.stack.items[place - below].bind(cx.py).clone();
+        // An instance is memoised just before its state.
+        let owner = index.map_or(0, |index| index.wrapping_sub(1));
+        let address = instance.as_ptr().addr();
+        if index.is_some() && !cx.memo.with(cx.py, move |memo| memo.holds(owner, address)) {
+            return None;
+        }
+        if next == op::TUPLE2 {
+            return self.build_slots(cx, place, index, rest, &instance);
+        }
+        let from = place + 1;
+        if !self.classes.build(&instance, &mut self.stack.items, from) {
+            return None;
         }
         self.stack.cut(cx.py, place);
         if let Some(index) = index {
-            cx.memo
-                .with(cx.py, move |memo| memo.add_virtual(index, index - 1));
+            cx.memo.with(cx.py, move |memo| {
+                memo.add_virtual(index, Content::Attributes(owner));
+            });
             self.loose = true;
         }
-        true
+        Some(rest)
+    }
+
+    /// The part of [`Machine::build_directly`] for slots: the state is the pair of None and the dict.
+    fn build_slots<'w>(
+        &mut self,
+        cx: &Context<'_, '_>,
+        place: usize,
+        index: Option<usize>,
+        at: Cursor<'w>,
+        instance: &Bound<'_, PyAny>,
+    ) -> Option<Cursor<'w>> {
+        let (pair, rest) = self.index_to_come(cx, at);
+        let ([op::BUILD], rest) = rest.array()? else {
+            return None;
+        };
+        if !self.stack.items[place - 1].is_none(cx.py)
+            || pair.is_some_and(|pair| !cx.memo.with(cx.py, move |memo| memo.is_next(pair)))
+            // A pair in the memo needs a dict to refer to.
+            || (pair.is_some() && index.is_none())
+        {
+            return None;
+        }
+        let names = self
+            .classes
+            .build_slots(instance, &mut self.stack.items, place + 1)?;
+        self.stack.cut(cx.py, place - 1);
+        if let Some(index) = index {
+            cx.memo.with(cx.py, move |memo| {
+                memo.add_virtual(index, Content::Slots(index.wrapping_sub(1), names));
+                if let Some(pair) = pair {
+                    memo.reserve_next();
+                    memo.add_virtual(pair, Content::Pair(index));
+                }
+            });
+            self.loose = true;
+        }
+        Some(rest)
     }
 
     /// Makes the topmost pending dict, without items.
@@ -154,6 +243,18 @@ impl Machine {
             *place = dict.unbind();
         }
         Ok(())
+    }
+
+    /// Makes the pending dict with this index, if there is one.
+    fn make_pending_at(&mut self, cx: &Context<'_, '_>, index: usize) -> R<()> {
+        let waits = |pending: &Pending| pending.index == Some(index);
+        match self.pending.iter().position(waits) {
+            Some(at) => {
+                let pending = self.pending.remove(at);
+                self.make_pending(cx, &pending)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Code is about to run that may change objects of the stream, or see the memo.
@@ -188,13 +289,8 @@ impl Machine {
     #[cold]
     #[inline(never)]
     pub fn get_absent(&mut self, cx: &Context<'_, '_>, index: usize) -> R<()> {
-        let waiting = |pending: &Pending| pending.index == Some(index);
-        if let Some(at) = self.pending.iter().position(waiting) {
-            let pending = self.pending.remove(at);
-            self.make_pending(cx, &pending)?;
-        } else {
-            memo::settle(cx.py, cx.memo, index)?;
-        }
+        self.make_pending_at(cx, index)?;
+        memo::settle(cx.py, cx.memo, index)?;
         match cx.memo.pick(cx.py, |memo| memo.get(index)) {
             Some(object) => {
                 self.stack.push(object);
@@ -207,17 +303,14 @@ impl Machine {
     /// PUT or MEMOIZE at an index that may be in use.
     #[cold]
     #[inline(never)]
-    pub fn put_over(&mut self, cx: &Context<'_, '_>, index: usize, object: Py<PyAny>) {
+    pub fn put_over(&mut self, cx: &Context<'_, '_>, index: usize, object: Py<PyAny>) -> R<()> {
         let py = cx.py;
-        memo::capture(py, cx.memo);
-        // What was to be there is not, any more.
-        for pending in &mut self.pending {
-            pending.index = pending.index.filter(|&reserved| reserved != index);
+        if !cx.memo.with(py, |memo| memo.is_settled()) {
+            memo::settle_all(py, cx.memo)?;
         }
-        let old = cx.memo.with(py, move |memo| {
-            let items = memo.take_virtual(index);
-            (items, memo.put(index, object))
-        });
-        drop(old);
+        self.make_pending_at(cx, index)?;
+        let old = cx.memo.with(py, move |memo| memo.put(index, object));
+        super::release(py, old);
+        Ok(())
     }
 }

@@ -168,10 +168,20 @@ impl<'a> Input<'a> {
         upto.last(upto.len() - self.at)
     }
 
-    /// Says that of [`Input::rest`] so many bytes are left.
+    /// Whether a frame is open.
     #[inline]
-    pub fn leave(&mut self, py: Python<'_>, left: usize) {
-        self.at = self.limit(py) - left;
+    pub fn is_framed(&self) -> bool {
+        self.frame_end.is_some()
+    }
+
+    /// Says that of [`Input::rest`] so many bytes are left, and whether a frame ends with it.
+    #[inline]
+    pub fn leave(&mut self, py: Python<'_>, left: usize, framed: bool) {
+        let limit = self.limit(py);
+        self.at = limit - left;
+        if framed {
+            self.frame_end = Some(limit);
+        }
     }
 
     /// A read of `len` bytes is about to begin: it may begin at the end of a frame, but not cross it.

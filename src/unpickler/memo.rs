@@ -4,19 +4,20 @@
 //! few bytes of a stream cannot ask for gigabytes (CPython issue 115952; C does the same since
 //! 3.15). Nothing here may drop a reference: what is replaced is handed back.
 //!
-//! A state dict that went straight into its instance does not exist, but has an index all the same: a
-//! [`Virtual`] entry says which instance has it, and [`settle`] makes the dict. Until then its place
+//! A state that went straight into its instance does not exist, but has an index all the same: a
+//! [`Virtual`] entry says which instance has it, and [`settle`] makes it. Until then its place
 //! is empty.
 
 use std::hash::RandomState;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::compat::QUIRKS;
 use crate::object::cell::Shared;
-use crate::object::{R, instance, make};
+use crate::object::{R, instance, make, methods};
 
 /// Places that the vector has at first; it then grows to twice the index that it lacks.
 const FIRST: usize = 32;
@@ -39,18 +40,26 @@ pub struct Memo {
     captured: usize,
 }
 
-/// The entry of a state dict that was not made.
+/// The entry of a state that was not made.
 struct Virtual {
-    /// Its index.
     index: usize,
-    /// The index of the instance whose attributes are its items.
-    instance: usize,
+    content: Content,
     /// The items, once the instance may have changed; None before.
     items: Option<Pairs>,
 }
 
+/// What a virtual entry stands for.
+pub enum Content {
+    /// A dict of the attributes of the instance at this index.
+    Attributes(usize),
+    /// A dict of these slots of the instance at this index.
+    Slots(usize, Arc<[Py<PyAny>]>),
+    /// The pair of None and the dict at this index.
+    Pair(usize),
+}
+
 /// Keys and values.
-pub type Pairs = Box<[(Py<PyAny>, Py<PyAny>)]>;
+type Pairs = Box<[(Py<PyAny>, Py<PyAny>)]>;
 
 impl Memo {
     /// Number of entries that there is memory for.
@@ -136,21 +145,40 @@ impl Memo {
         matches!(self.dense.get(index), Some(Some(entry)) if entry.as_ptr().addr() == object)
     }
 
-    /// Says that the reserved `index` stands for a dict of the attributes that the instance at index
-    /// `instance` has got just now.
+    /// Says what the reserved `index` stands for, as things are now.
     #[inline]
-    pub fn add_virtual(&mut self, index: usize, instance: usize) {
+    pub fn add_virtual(&mut self, index: usize, content: Content) {
         self.virtuals.push(Virtual {
             index,
-            instance,
+            content,
             items: None,
         });
     }
 
+    /// Takes an object out whose index is to be a virtual entry.
+    pub fn withdraw(&mut self, index: usize) -> Option<Py<PyAny>> {
+        self.dense.get_mut(index)?.take()
+    }
+
     /// The instance of the first virtual entry whose items are not captured.
     fn instance_to_capture(&self) -> Option<&Py<PyAny>> {
-        let next = self.virtuals.get(self.captured)?;
-        self.get(next.instance)
+        match self.virtuals.get(self.captured)?.content {
+            Content::Attributes(instance) | Content::Slots(instance, _) => self.get(instance),
+            Content::Pair(_) => None,
+        }
+    }
+
+    /// The slots of that instance that count; None for all its attributes.
+    fn slots_to_capture(&self) -> Option<Arc<[Py<PyAny>]>> {
+        match &self.virtuals.get(self.captured)?.content {
+            Content::Slots(_, names) => Some(Arc::clone(names)),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no virtual entry.
+    pub fn is_settled(&self) -> bool {
+        self.virtuals.is_empty()
     }
 
     #[inline(never)]
@@ -184,16 +212,14 @@ impl Memo {
         old.or(apart)
     }
 
-    /// Takes the virtual entry at `index` out, whose items are captured.
-    pub fn take_virtual(&mut self, index: usize) -> Option<Pairs> {
+    /// Takes the virtual entry at `index` out.
+    fn take_virtual(&mut self, index: usize) -> Option<Virtual> {
         let at = self
             .virtuals
             .iter()
             .rposition(|entry| entry.index == index)?;
-        self.captured = self
-            .captured
-            .saturating_sub(usize::from(at < self.captured));
-        self.virtuals.remove(at).items
+        self.captured -= usize::from(at < self.captured);
+        Some(self.virtuals.remove(at))
     }
 
     fn reserve(&mut self, places: usize) {
@@ -283,12 +309,22 @@ pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
 pub fn capture(py: Python<'_>, memo: &Shared<Memo>) {
     while memo.with(py, |memo| memo.captured < memo.virtuals.len()) {
         let instance = memo.pick(py, Memo::instance_to_capture);
-        let items: Pairs = instance
-            .map(|instance| instance::read(&instance))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(key, value)| (key.unbind(), value.unbind()))
-            .collect();
+        let slots = memo.with(py, |memo| memo.slots_to_capture());
+        let items: Pairs = match (&instance, slots) {
+            (None, _) => Box::default(),
+            (Some(instance), None) => instance::read(instance)
+                .into_iter()
+                .map(|(key, value)| (key.unbind(), value.unbind()))
+                .collect(),
+            (Some(instance), Some(names)) => names
+                .iter()
+                .filter_map(|name| {
+                    let value = methods::generic_get(instance, name.bind(py));
+                    let value = value.map_err(|raised| raised.take(py)).ok()?;
+                    Some((name.clone_ref(py), value.unbind()))
+                })
+                .collect(),
+        };
         memo.with(py, move |memo| {
             let captured = memo.captured;
             if let Some(entry) = memo.virtuals.get_mut(captured) {
@@ -299,27 +335,36 @@ pub fn capture(py: Python<'_>, memo: &Shared<Memo>) {
     }
 }
 
-/// Makes the dict of the virtual entry at `index`; false if there is none.
+/// Makes the object of the virtual entry at `index`, if there is one.
 ///
 /// # Errors
 /// MemoryError.
-pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<bool> {
+pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
     capture(py, memo);
-    let items = memo.with(py, |memo| memo.take_virtual(index));
-    let Some(items) = items else {
-        return Ok(false);
+    let entry = memo.with(py, |memo| memo.take_virtual(index));
+    let Some(entry) = entry else {
+        return Ok(());
     };
-    let dict = PyDict::new(py);
-    for (key, value) in items {
-        make::set_item(&dict, key.bind(py), value.bind(py))?;
-    }
-    let dict = dict.into_any().unbind();
-    let refused = memo.with(py, move |memo| memo.fill(index, dict));
+    let object = if let Content::Pair(index) = entry.content {
+        settle(py, memo, index)?;
+        let none = py.None().into_bound(py);
+        let dict = memo.pick(py, |memo| memo.get(index));
+        let dict = dict.unwrap_or_else(|| none.clone());
+        PyTuple::new(py, [none, dict])?.into_any()
+    } else {
+        let dict = PyDict::new(py);
+        for (key, value) in entry.items.unwrap_or_default() {
+            make::set_item(&dict, key.bind(py), value.bind(py))?;
+        }
+        dict.into_any()
+    };
+    let object = object.unbind();
+    let refused = memo.with(py, move |memo| memo.fill(index, object));
     drop(refused);
-    Ok(true)
+    Ok(())
 }
 
-/// Makes the dicts of all virtual entries.
+/// Makes the objects of all virtual entries.
 ///
 /// # Errors
 /// MemoryError.

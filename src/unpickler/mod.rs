@@ -62,6 +62,10 @@ pub struct Machine {
     proto: u8,
     /// Whether [`Machine::thaw`] has anything to do.
     loose: bool,
+    /// Whether a frame ends where the window ends.
+    framed: bool,
+    /// The index of the last dict that was made before its items.
+    last_dict: usize,
 }
 
 /// What a load is given.
@@ -197,8 +201,9 @@ impl Machine {
     ) -> R<Bound<'py, PyAny>> {
         let py = cx.py;
         loop {
+            self.framed = input.is_framed();
             let (step, left) = run::run(self, cx, input.rest(py));
-            input.leave(py, left);
+            input.leave(py, left, self.framed);
             let mut step = step?;
             if let Step::More = step {
                 step = pieces::step(self, cx, input)?;
@@ -290,7 +295,7 @@ impl Machine {
         let top = self.stack.top(cx.py)?.clone().unbind();
         let refused = cx.memo.with(cx.py, move |memo| memo.push(index, top));
         if let Some(top) = refused {
-            self.put_over(cx, index, top);
+            return self.put_over(cx, index, top);
         }
         Ok(())
     }

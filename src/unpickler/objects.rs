@@ -8,6 +8,7 @@ use super::input::truncated;
 use super::{Context, Machine};
 use crate::compat::{QUIRKS, load_messages};
 use crate::errors;
+use crate::format::opcode::Op;
 use crate::object::cursor::Cursor;
 use crate::object::names::tp_name;
 use crate::object::{R, Raised, attr, build, make};
@@ -94,14 +95,12 @@ impl Machine {
     pub fn inst<'py>(
         &mut self,
         cx: &Context<'_, 'py>,
-        module: Cursor<'_>,
-        name: Cursor<'_>,
+        module: &Bound<'py, PyAny>,
+        name: &Bound<'py, PyAny>,
     ) -> R<()> {
-        let py = cx.py;
         let from = self.unmark(cx)?;
-        let (module, name) = self.names(cx, module, name, make::text_ascii)?;
-        let class = self.find_class(cx, &module, &name)?;
-        let args = make::tuple(py, &mut self.stack.items, from)?;
+        let class = self.find_class(cx, module, name)?;
+        let args = make::tuple(cx.py, &mut self.stack.items, from)?;
         self.instantiate(cx, &class, &args)
     }
 
@@ -110,30 +109,12 @@ impl Machine {
     pub fn global<'py>(
         &mut self,
         cx: &Context<'_, 'py>,
-        module: Cursor<'_>,
-        name: Cursor<'_>,
+        module: &Bound<'py, PyAny>,
+        name: &Bound<'py, PyAny>,
     ) -> R<()> {
-        let (module, name) = self.names(cx, module, name, make::text_strict)?;
-        let found = self.find_class(cx, &module, &name)?;
+        let found = self.find_class(cx, module, name)?;
         self.stack.push(found);
         Ok(())
-    }
-
-    /// The names in two lines.
-    fn names<'py>(
-        &self,
-        cx: &Context<'_, 'py>,
-        module: Cursor<'_>,
-        name: Cursor<'_>,
-        decode: fn(Python<'py>, &[u8]) -> R<Bound<'py, pyo3::types::PyString>>,
-    ) -> R<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let text = |line: Cursor<'_>| {
-            if line.len() < 2 {
-                return Err(truncated(cx.py));
-            }
-            decode(cx.py, &line.first(line.len() - 1).to_vec())
-        };
-        Ok((text(module)?.into_any(), text(name)?.into_any()))
     }
 
     /// An instance as Python 2 made those of its old classes.
@@ -212,7 +193,6 @@ impl Machine {
     #[cold]
     pub fn persistent_text<'py>(&mut self, cx: &Context<'_, 'py>, line: Cursor<'_>) -> R<()> {
         let py = cx.py;
-        self.check_persistent_first(cx)?;
         let id = make::text_ascii(py, &line.first(line.len() - 1).to_vec());
         let id = id.map_err(|raised| {
             let err = raised.take(py);
@@ -273,6 +253,23 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// The name in a line of GLOBAL or INST. C looks at the first one before it reads the second.
+///
+/// # Errors
+/// UnpicklingError if it is empty; UnicodeDecodeError.
+#[cold]
+pub fn name<'py>(py: Python<'py>, op: Op, line: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    if line.len() < 2 {
+        return Err(truncated(py));
+    }
+    let name = line.first(line.len() - 1).to_vec();
+    let name = match op {
+        Op::Inst => make::text_ascii(py, &name),
+        _ => make::text_strict(py, &name),
+    };
+    name.map(Bound::into_any)
 }
 
 /// The error for operands of NEWOBJ or NEWOBJ_EX that do not fit.

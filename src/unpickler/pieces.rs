@@ -7,9 +7,9 @@
 
 use pyo3::prelude::*;
 
-use super::input::{Input, truncated};
+use super::input::Input;
 use super::run::{self, Step};
-use super::{Context, Machine, length};
+use super::{Context, Machine, length, objects};
 use crate::errors;
 use crate::format::opcode::{Arg, Op};
 use crate::object::cursor::Cursor;
@@ -33,6 +33,8 @@ pub fn step<'py>(
         if done {
             return Ok(Step::More);
         }
+        // The piece ends with its opcode, and no frame with it.
+        machine.framed = true;
         run::run(machine, cx, Cursor::new(&piece)).0
     });
     machine.piece = piece;
@@ -74,9 +76,8 @@ fn fetch(
             if op == Op::Inst {
                 machine.stack.check_marked(py)?;
             }
-            if input.line(py, piece)? < 2 {
-                return Err(truncated(py));
-            }
+            input.line(py, piece)?;
+            objects::name(py, op, Cursor::new(&piece[1..]))?;
             return input.line(py, piece).map(|_| false);
         }
         Arg::String1 | Arg::Long1 | Arg::Bytes1 | Arg::Unicodestring1 => 1,

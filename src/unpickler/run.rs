@@ -6,7 +6,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use super::{Context, Machine, length, scalars};
+use super::{Context, Machine, length, objects, scalars};
+use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::{Op, op};
 use crate::object::cursor::Cursor;
@@ -186,8 +187,7 @@ fn steps<'py>(
                 check!(machine.append(cx, from));
             }
             Op::SetItem => {
-                let from = check!(machine.stack.last(py, 2));
-                check!(machine.set_items(cx, from));
+                at = check!(machine.set_one_item(cx, at));
             }
             Op::SetItems => {
                 at = check!(machine.set_all_items(cx, at));
@@ -304,13 +304,9 @@ fn steps<'py>(
             }
             Op::StackGlobal => check!(machine.stack_global(cx)),
             Op::Global => {
-                let module = line!();
-                // C refuses an empty first line before it reads the second.
-                if module.len() < 2 {
-                    check!(Err(super::input::truncated(py)));
-                }
-                let name = line!();
-                check!(machine.global(cx, module, name));
+                let module = check!(objects::name(py, op, line!()));
+                let name = check!(objects::name(py, op, line!()));
+                check!(machine.global(cx, &module, &name));
             }
             Op::Reduce => check!(machine.reduce(cx)),
             Op::NewObj => check!(machine.new_object(cx, false)),
@@ -319,12 +315,9 @@ fn steps<'py>(
             Op::Obj => check!(machine.obj(cx)),
             Op::Inst => {
                 check!(machine.stack.check_marked(py));
-                let module = line!();
-                if module.len() < 2 {
-                    check!(Err(super::input::truncated(py)));
-                }
-                let name = line!();
-                check!(machine.inst(cx, module, name));
+                let module = check!(objects::name(py, op, line!()));
+                let name = check!(objects::name(py, op, line!()));
+                check!(machine.inst(cx, &module, &name));
             }
             Op::Ext1 => {
                 let [code] = take!();
@@ -339,6 +332,7 @@ fn steps<'py>(
                 check!(machine.extension(cx, code));
             }
             Op::PersId => {
+                check!(machine.check_persistent_first(cx));
                 let line = line!();
                 check!(machine.persistent_text(cx, line));
             }
@@ -360,6 +354,15 @@ fn steps<'py>(
             }
             Op::Frame => {
                 let len = check!(length::long(py, op, take!()));
+                // Where frames are no limit, one that is here in full means nothing; where they are, one
+                // that ends with the window limits nothing more. Most pickles are one such frame.
+                if !QUIRKS.frames_enforced && len <= at.len() {
+                    continue;
+                }
+                if len == at.len() && !machine.framed {
+                    machine.framed = true;
+                    continue;
+                }
                 *place = at;
                 return Ok(Step::Frame(len));
             }
