@@ -33,6 +33,11 @@ VALUES = [
 ]
 
 
+def loaded(obj: Any) -> Any:
+    """What a load has to give: C's own load (some objects hold caches that are no state)."""
+    return c.loads(c.dumps(obj, 4))
+
+
 def files(path: Path) -> dict[str, Any]:
     """Openers for writing and reading, by name."""
     return {
@@ -89,7 +94,7 @@ def test_written_and_read_through(kind: str, tmp_path: Path) -> None:
             for reader in (ox, c):
                 with opener("rb") as file:
                     for obj in objects:
-                        assert isomorphic(reader.load(file), obj) is None
+                        assert isomorphic(reader.load(file), loaded(obj)) is None
                     assert attempt(reader.load, file).type is EOFError
         agree(plain[ox], plain[c], f"{kind}, protocol {protocol}")
 
@@ -110,7 +115,7 @@ def test_through_a_pipe(protocol: int) -> None:
         thread.start()
         with open(read_end, "rb") as file:
             for obj in objects:
-                assert isomorphic(reader.load(file), obj) is None
+                assert isomorphic(reader.load(file), loaded(obj)) is None
             assert attempt(reader.load, file).type is EOFError
         thread.join()
 
@@ -129,7 +134,7 @@ def test_through_a_socket() -> None:
         thread.start()
         with two, two.makefile("rb", buffering=64 if mode == "plain" else -1) as file:
             for obj in objects:
-                assert isomorphic(ox.load(file), obj) is None
+                assert isomorphic(ox.load(file), loaded(obj)) is None
         thread.join()
 
 
@@ -171,7 +176,7 @@ def test_in_a_zip_archive(tmp_path: Path) -> None:
         assert archive.read(ox.__name__) == archive.read(c.__name__)
         for mod in (ox, c):
             with archive.open(c.__name__) as member:
-                assert isomorphic(mod.load(member), obj) is None
+                assert isomorphic(mod.load(member), loaded(obj)) is None
 
 
 def test_from_mapped_memory(tmp_path: Path) -> None:
@@ -179,8 +184,8 @@ def test_from_mapped_memory(tmp_path: Path) -> None:
     obj = CASES["frames_of_documents"]()
     path.write_bytes(c.dumps(obj, 5))
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        assert isomorphic(ox.loads(data), obj) is None
-        assert isomorphic(ox.load(data), obj) is None
+        assert isomorphic(ox.loads(data), loaded(obj)) is None
+        assert isomorphic(ox.load(data), loaded(obj)) is None
         data.seek(0)
         first = c.load(data), data.tell()
         data.seek(0)
@@ -256,7 +261,7 @@ def test_a_file_object_written_in_python_alone() -> None:
             out = Own()
             ox.dump(obj, out, protocol)
             agree(bytes(out.data), c.dumps(obj, protocol), name)
-            assert isomorphic(ox.load(Own(bytes(out.data))), obj) is None
+            assert isomorphic(ox.load(Own(bytes(out.data))), loaded(obj)) is None
 
 
 def test_one_pickler_one_unpickler_many_records(tmp_path: Path) -> None:
