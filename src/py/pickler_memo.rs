@@ -2,7 +2,7 @@
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 
 use super::pickler::Pickler;
 use crate::errors;
@@ -127,7 +127,11 @@ pub fn from_object(value: &Bound<'_, PyAny>) -> R<Memo> {
                 return Err(errors::type_error(py, text));
             }
         };
-        let index = number::to_i64(&entry.get_item(0)?)?;
+        let index = entry.get_item(0)?;
+        if !index.is_instance_of::<PyInt>() {
+            return Err(errors::type_error(py, "an integer is required"));
+        }
+        let index = number::to_i64(&index)?;
         memo.assign(entry.get_item(1)?, index);
     }
     Ok(memo)

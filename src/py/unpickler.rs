@@ -325,6 +325,14 @@ methods! {
             .map_err(|raised| raised.take(slf.py()))
     }
 
+    /// PyO3 comes here after an AttributeError, and would word its own: the look-up raises it again.
+    fn __getattr__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(slf.py()))
+    }
+
     fn __setattr__(
         slf: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
