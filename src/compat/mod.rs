@@ -45,6 +45,8 @@ pub struct Quirks {
     pub memo_clear_resets_index: bool,
     /// Entries of `Unpickler.memo` at an index that is far off are neither shown nor counted (3.15).
     pub sparse_memo_hidden: bool,
+    /// What arrives of a first chunk that is too short is not there for the next load (3.15).
+    pub short_chunks_are_lost: bool,
     /// find_class words its errors as getattr does (3.14).
     pub find_class_plain_errors: bool,
     /// The memo proxies can be made by calling their type (3.12).
@@ -72,6 +74,7 @@ pub const QUIRKS: Quirks = Quirks {
     empty_batches_looked_up: cfg!(Py_3_15),
     memo_clear_resets_index: cfg!(Py_3_14),
     sparse_memo_hidden: cfg!(Py_3_15),
+    short_chunks_are_lost: cfg!(Py_3_15),
     find_class_plain_errors: cfg!(Py_3_14),
     proxies_callable: cfg!(Py_3_12),
     counts_are_exact: cfg!(not(Py_GIL_DISABLED)),

@@ -31,6 +31,22 @@ unsafe extern "C" {
         name: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
+    /// `PyDict_SetItem` that takes both references over, also when it fails.
+    #[cfg(Py_3_13)]
+    pub fn _PyDict_SetItem_Take2(
+        dict: *mut PyObject,
+        key: *mut PyObject,
+        value: *mut PyObject,
+    ) -> c_int;
+    /// A dict of the right size from keys and values, each at every so many places.
+    #[cfg(Py_3_13)]
+    pub fn _PyDict_FromItems(
+        keys: *const *mut PyObject,
+        keys_step: Py_ssize_t,
+        values: *const *mut PyObject,
+        values_step: Py_ssize_t,
+        length: Py_ssize_t,
+    ) -> *mut PyObject;
     pub fn _PyLong_FromByteArray(
         bytes: *const u8,
         n: usize,

@@ -492,19 +492,101 @@ pub fn dict(py: Python<'_>) -> R<Bound<'_, PyAny>> {
     unsafe { owned(py, pyffi::PyDict_New()) }
 }
 
-/// `dict[key] = value`. May run the key's `__hash__` and `__eq__`.
+/// Sets the items of a dict to `items[from..]`, keys and values by turns, and takes them off the stack. May
+/// run the keys' `__hash__` and `__eq__`.
 ///
 /// # Errors
-/// TypeError for a key without a hash, whatever those methods raise, MemoryError.
+/// TypeError for a key without a hash, whatever those methods raise, MemoryError. The items in front
+/// of the one that failed are set.
+#[inline]
+pub fn fill_dict(dict: &Bound<'_, PyDict>, items: &mut Items, from: usize) -> R<()> {
+    let count = (items.len() - from) / 2;
+    // SAFETY: the pairs leave the stack first and belong to this function then: in memory that nothing
+    // writes to, since nobody else has the stack. Each is given to the dict or released.
+    let failed = unsafe {
+        items.set_len(from);
+        let pairs = items.as_ptr().add(from).cast::<[*mut pyffi::PyObject; 2]>();
+        let failed = (0..count).find(|&i| {
+            let [key, value] = *pairs.add(i);
+            set_item(dict.as_ptr(), key, value) < 0
+        });
+        for i in failed.map_or(count, |failed| failed + 1)..count {
+            let [key, value] = *pairs.add(i);
+            // The exception that is set stays as it is, whatever a finalizer does.
+            pyffi::Py_DECREF(key);
+            pyffi::Py_DECREF(value);
+        }
+        failed.is_some()
+    };
+    if failed {
+        return Err(super::Raised::seen(dict.py()));
+    }
+    Ok(())
+}
+
+/// `dict[key] = value`, which takes the references over, also when it fails.
+///
+/// # Safety
+/// A dict and two owned references.
 #[inline(always)]
-pub fn set_item<'py>(
-    dict: &Bound<'py, PyDict>,
-    key: &Bound<'py, PyAny>,
-    value: &Bound<'py, PyAny>,
-) -> R<()> {
-    // SAFETY: a dict and two live objects.
-    let code = unsafe { pyffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) };
-    status(dict.py(), code).map(drop)
+unsafe fn set_item(
+    dict: *mut pyffi::PyObject,
+    key: *mut pyffi::PyObject,
+    value: *mut pyffi::PyObject,
+) -> std::ffi::c_int {
+    // SAFETY: promised by the caller.
+    #[cfg(Py_3_13)]
+    unsafe {
+        ffi::_PyDict_SetItem_Take2(dict, key, value)
+    }
+    // SAFETY: promised by the caller.
+    #[cfg(not(Py_3_13))]
+    unsafe {
+        let code = pyffi::PyDict_SetItem(dict, key, value);
+        pyffi::Py_DECREF(key);
+        pyffi::Py_DECREF(value);
+        code
+    }
+}
+
+/// Whether the keys among `items[from..]`, keys and values by turns, are exact str. Such keys run no code.
+#[inline]
+pub fn are_keys_str(items: &Items, from: usize) -> bool {
+    items[from..].iter().step_by(2).all(|key| {
+        // SAFETY: a live object; its type is compared.
+        unsafe { pyffi::PyUnicode_CheckExact(key.as_ptr()) != 0 }
+    })
+}
+
+/// A dict of `items[from..]`, keys and values by turns, which it takes off the stack. The keys are exact
+/// str, as [`are_keys_str`] says.
+///
+/// # Errors
+/// MemoryError.
+#[inline]
+pub fn dict_of<'py>(py: Python<'py>, items: &mut Items, from: usize) -> R<Bound<'py, PyAny>> {
+    // A dict has room for five items at first and doubles its room from there.
+    #[cfg(Py_3_13)]
+    if items.len() - from > 10 {
+        let pairs = &items[from..];
+        // SAFETY: pairs of live objects, at every second place.
+        let made = unsafe {
+            let keys = pairs.as_ptr().cast::<*mut pyffi::PyObject>();
+            let count = (pairs.len() / 2) as isize;
+            owned(py, ffi::_PyDict_FromItems(keys, 2, keys.add(1), 2, count))?
+        };
+        while items.len() > from
+            && let Some(item) = items.pop()
+        {
+            drop(item.into_bound(py));
+        }
+        return Ok(made);
+    }
+    let made = dict(py)?;
+    if let Ok(dict) = made.cast_exact::<PyDict>() {
+        fill_dict(dict, items, from)?;
+    }
+    Ok(made)
 }
 
 /// `object[key] = value` for any object.

@@ -91,9 +91,7 @@ impl Machine {
             return Err(errors::unpickling(cx.py, "odd number of items for DICT"));
         }
         let dict = make::dict(cx.py)?;
-        let filled = self.fill(cx, &dict, from);
-        self.stack.cut(cx.py, from);
-        filled?;
+        self.fill(cx, &dict, from)?;
         self.stack.push(dict);
         Ok(())
     }
@@ -113,12 +111,10 @@ impl Machine {
             return Err(errors::unpickling(py, "odd number of items for SETITEMS"));
         }
         let object = self.below(cx, from)?;
-        let filled = self.fill(cx, &object, from);
-        self.stack.cut(cx.py, from);
-        filled
+        self.fill(cx, &object, from)
     }
 
-    /// Sets the items from a position on. They stay on the stack.
+    /// Sets the items from a position on, and takes them off the stack.
     #[inline]
     fn fill<'py>(
         &mut self,
@@ -126,22 +122,33 @@ impl Machine {
         object: &Bound<'py, PyAny>,
         from: usize,
     ) -> R<()> {
-        let py = cx.py;
         let dict = object.cast_exact::<PyDict>();
         if self.loose && (dict.is_err() || !self.are_keys_atoms(cx, from)) {
             self.thaw(cx)?;
         }
-        // No value on this stack can go while its items are set: hash and comparison methods may run
-        // another load, but not this one.
-        let pairs = self.stack.items[from..].as_chunks::<2>().0;
         match dict {
-            Ok(dict) => pairs
-                .iter()
-                .try_for_each(|[key, value]| make::set_item(dict, key.bind(py), value.bind(py))),
-            Err(_) => pairs.iter().try_for_each(|[key, value]| {
-                make::set_item_of(object, key.bind(py), value.bind(py))
-            }),
+            Ok(dict) => make::fill_dict(dict, &mut self.stack.items, from),
+            Err(_) => self.fill_other(cx, object, from),
         }
+    }
+
+    /// SETITEMS to something that is not a plain dict.
+    #[cold]
+    #[inline(never)]
+    fn fill_other<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        object: &Bound<'py, PyAny>,
+        from: usize,
+    ) -> R<()> {
+        // No value on this stack can go meanwhile: `__setitem__` may run another load, but not
+        // this one.
+        let pairs = self.stack.items[from..].as_chunks::<2>().0;
+        let filled = pairs.iter().try_for_each(|[key, value]| {
+            make::set_item_of(object, key.bind(cx.py), value.bind(cx.py))
+        });
+        self.stack.cut(cx.py, from);
+        filled
     }
 
     fn are_keys_atoms(&self, cx: &Context<'_, '_>, from: usize) -> bool {

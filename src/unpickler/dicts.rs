@@ -107,6 +107,13 @@ impl Machine {
                 self.pending.pop();
                 return Ok(rest);
             }
+            let count = self.stack.len() - mark;
+            if count.is_multiple_of(2) && make::are_keys_str(&self.stack.items, mark) {
+                self.pending.pop();
+                let dict = make::dict_of(cx.py, &mut self.stack.items, mark)?;
+                self.put_in_place(cx, place, index, dict);
+                return Ok(at);
+            }
             self.make_last(cx)?;
         }
         self.set_items(cx, mark)?;
@@ -233,16 +240,28 @@ impl Machine {
 
     fn make_pending(&mut self, cx: &Context<'_, '_>, pending: &Pending) -> R<()> {
         let dict = make::dict(cx.py)?;
-        if let Some(index) = pending.index {
+        self.put_in_place(cx, pending.at, pending.index, dict);
+        Ok(())
+    }
+
+    /// Puts a dict where it was pending: on the stack, and into the memo.
+    #[inline]
+    fn put_in_place(
+        &mut self,
+        cx: &Context<'_, '_>,
+        place: usize,
+        index: Option<usize>,
+        dict: Bound<'_, PyAny>,
+    ) {
+        if let Some(index) = index {
             let object = dict.clone().unbind();
             let refused = cx.memo.with(cx.py, move |memo| memo.fill(index, object));
             super::release(cx.py, refused);
         }
-        if let Some(place) = self.stack.items.get_mut(pending.at) {
+        if let Some(place) = self.stack.items.get_mut(place) {
             // What was there is None.
             *place = dict.unbind();
         }
-        Ok(())
     }
 
     /// Makes the pending dict with this index, if there is one.

@@ -421,6 +421,9 @@ impl File {
         let first = self.read_some(py, CHUNK)?;
         let bytes = first.bytes.bind(py);
         if bytes.as_bytes().len() < CHUNK {
+            if QUIRKS.short_chunks_are_lost {
+                return Err(truncated(py));
+            }
             return Ok(first);
         }
         let mut filling = Filling::new(py, false, CHUNK)?;

@@ -17,18 +17,19 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::compat::QUIRKS;
 use crate::object::cell::Shared;
-use crate::object::{R, instance, make, methods};
+use crate::object::{R, instance, methods};
 
-/// Places that the vector has at first; it then grows to twice the index that it lacks.
+/// Places that a memo has at first; it then grows to twice the index that it lacks.
 const FIRST: usize = 32;
 
 /// Entries by index. The indices come from the stream, so their hashes must not be foreseeable.
 type Sparse = HashMap<usize, Py<PyAny>, RandomState>;
 
 /// See the module.
-#[derive(Default)]
 pub struct Memo {
     dense: Vec<Option<Py<PyAny>>>,
+    /// An index below this one is not far off. (The vector may have more memory, kept from before.)
+    places: usize,
     /// Entries in `dense`.
     count: usize,
     /// Entries that are far off; made for the first of them.
@@ -38,6 +39,20 @@ pub struct Memo {
     virtuals: Vec<Virtual>,
     /// How many of `virtuals`, from the front, are captured.
     captured: usize,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Memo {
+            dense: Vec::new(),
+            places: FIRST,
+            count: 0,
+            sparse: None,
+            next: 0,
+            virtuals: Vec::new(),
+            captured: 0,
+        }
+    }
 }
 
 /// The entry of a state that was not made.
@@ -93,13 +108,23 @@ impl Memo {
     #[must_use]
     pub fn push(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
         let len = self.dense.len();
-        if index == len && len < self.dense.capacity() && self.sparse.is_none() {
+        if index == len && self.sparse.is_none() && (len < self.places || self.grow(index)) {
             self.dense.push(Some(object));
             self.count += 1;
             self.next += 1;
             return None;
         }
         Some(object)
+    }
+
+    /// Makes an index one that is not far off, unless it is.
+    #[cold]
+    fn grow(&mut self, index: usize) -> bool {
+        let near = index <= self.count.saturating_mul(2);
+        if near {
+            self.places = index * 2;
+        }
+        near
     }
 
     /// Stores an object and hands back the one that was at the index.
@@ -118,8 +143,9 @@ impl Memo {
     /// Takes an index, the next one, for an object to come: see [`Memo::fill`].
     #[inline]
     pub fn reserve_next(&mut self) {
-        if self.next == self.dense.capacity() {
-            self.reserve(FIRST.max(self.next * 2));
+        if self.next >= self.places {
+            // The index is the number of entries, so it is near.
+            self.places = self.next * 2;
         }
         self.dense.push(None);
         self.count += 1;
@@ -183,16 +209,12 @@ impl Memo {
 
     #[inline(never)]
     fn put_anywhere(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
-        let places = self.dense.capacity();
-        if index >= places.max(FIRST) && index > self.count.saturating_mul(2) {
+        if index >= self.places && !self.grow(index) {
             let old = self.sparse.get_or_insert_default().insert(index, object);
             if old.is_none() && !QUIRKS.sparse_memo_hidden {
                 self.next += 1;
             }
             return old;
-        }
-        if index >= places {
-            self.reserve(FIRST.max(index * 2));
         }
         // An index that was far off before may be in reach by now.
         let apart = self
@@ -220,10 +242,6 @@ impl Memo {
             .rposition(|entry| entry.index == index)?;
         self.captured -= usize::from(at < self.captured);
         Some(self.virtuals.remove(at))
-    }
-
-    fn reserve(&mut self, places: usize) {
-        self.dense.reserve_exact(places - self.dense.len());
     }
 
     /// The entries by index, without those that C's memo proxy does not show.
@@ -303,6 +321,7 @@ pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
     memo.captured = 0;
     memo.count = 0;
     memo.next = 0;
+    memo.places = FIRST;
 }
 
 /// Keeps the items of all virtual entries: the instances may change from now on.
@@ -354,7 +373,7 @@ pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
     } else {
         let dict = PyDict::new(py);
         for (key, value) in entry.items.unwrap_or_default() {
-            make::set_item(&dict, key.bind(py), value.bind(py))?;
+            dict.set_item(key, value)?;
         }
         dict.into_any()
     };
