@@ -41,8 +41,3 @@ def collected():
     yield
     if enabled:
         gc.enable()
-
-
-# Open: five cases of test_attributes.py (texts of AttributeError, and of a bad index in an assigned memo)
-# differ from C on 3.13. The file is run by name until they are mended.
-collect_ignore = ["test_attributes.py"]

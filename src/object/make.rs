@@ -338,20 +338,6 @@ pub fn bytes_shared<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAn
     }
 }
 
-/// The value of an int.
-///
-/// # Errors
-/// TypeError if the object is not an int, OverflowError if the value is too large.
-#[cold]
-pub fn to_ssize(object: &Bound<'_, PyAny>) -> R<isize> {
-    // SAFETY: a live object, whose type the call checks.
-    let value = unsafe { pyffi::PyLong_AsSsize_t(object.as_ptr()) };
-    if value == -1 && PyErr::occurred(object.py()) {
-        return Err(super::Raised::seen(object.py()));
-    }
-    Ok(value)
-}
-
 /// A bytearray.
 ///
 /// # Errors

@@ -18,15 +18,16 @@ pub fn to_c_long(value: &Bound<'_, PyAny>) -> R<std::ffi::c_long> {
     Ok(number)
 }
 
-/// An int as 64 bits.
+/// The value of an int, as a C `Py_ssize_t`.
 ///
 /// # Errors
-/// TypeError if `value` is no int; OverflowError if it does not fit.
-pub fn to_i64(value: &Bound<'_, PyAny>) -> R<i64> {
-    // SAFETY: the object is alive.
-    let number = unsafe { pyffi::PyLong_AsLongLong(value.as_ptr()) };
-    if number == -1 && PyErr::occurred(value.py()) {
-        return Err(Raised::seen(value.py()));
+/// TypeError if the object is not an int; OverflowError if the value does not fit.
+#[cold]
+pub fn to_ssize(object: &Bound<'_, PyAny>) -> R<isize> {
+    // SAFETY: a live object, whose type the call checks.
+    let value = unsafe { pyffi::PyLong_AsSsize_t(object.as_ptr()) };
+    if value == -1 && PyErr::occurred(object.py()) {
+        return Err(Raised::seen(object.py()));
     }
-    Ok(number)
+    Ok(value)
 }

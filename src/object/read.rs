@@ -347,6 +347,18 @@ impl<'w> Dict<'w> {
         self.len() == 0
     }
 
+    /// Whether its keys are those of a class, which other instances may own as well: then a key with one
+    /// reference can be met again.
+    #[inline(always)]
+    pub fn shares_keys(self) -> bool {
+        // SAFETY: a dict, alive; ma_values is a field of the public struct.
+        unsafe {
+            !(*self.0.as_ptr().cast::<pyffi::PyDictObject>())
+                .ma_values
+                .is_null()
+        }
+    }
+
     /// The next item from `position` on, which moves behind it. Start at 0.
     #[inline(always)]
     pub fn next(self, position: &mut isize) -> Option<(Obj<'w>, Obj<'w>)> {

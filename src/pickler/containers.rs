@@ -141,6 +141,7 @@ impl Session {
         let (mut in_batch, mut mode, mut pair) = (task.in_batch, task.mode, task.pair);
         let mut value = task.value.get(window);
         let mut key = None;
+        let shares_keys = dict.shares_keys();
         self.graveyard.bury(&mut task.value);
         loop {
             let flow = match (pair, value.take()) {
@@ -199,7 +200,7 @@ impl Session {
                     }
                     pair = Pair::Value;
                     (key, value) = (Some(next_key), Some(next_value));
-                    self.save(window, next_key, false)
+                    self.save(window, next_key, shares_keys)
                 }
             };
             if !matches!(flow, Ok(Flow::Done)) {
@@ -274,7 +275,8 @@ impl Session {
                     next += 1;
                     pair = Pair::Value;
                     (key, value) = (Some(next_key), Some(next_value));
-                    self.save(window, next_key, false)
+                    // The class owns the names, for all its instances.
+                    self.save(window, next_key, true)
                 }
             };
             if !matches!(flow, Ok(Flow::Done)) {

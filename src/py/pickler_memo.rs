@@ -131,7 +131,7 @@ pub fn from_object(value: &Bound<'_, PyAny>) -> R<Memo> {
         if !index.is_instance_of::<PyInt>() {
             return Err(errors::type_error(py, "an integer is required"));
         }
-        let index = number::to_i64(&index)?;
+        let index = number::to_ssize(&index)? as i64;
         memo.assign(entry.get_item(1)?, index);
     }
     Ok(memo)

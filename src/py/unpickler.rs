@@ -405,7 +405,11 @@ impl Unpickler {
         };
         let input = Parked::new(Methods::of(&file)?);
         options.start()?;
-        let old = this.memo.with(py, mem::take);
+        // As in C, the entries go and the count of them stays.
+        let old = this.memo.with(py, |memo| {
+            let empty = Memo::counting_from(memo.next());
+            mem::replace(memo, empty)
+        });
         drop(old);
         let settings = Settings {
             input: Some(input),

@@ -12,7 +12,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, make};
+use crate::object::{R, number};
 use crate::unpickler::memo::{Memo, settle_all};
 
 /// A view of the memo of an Unpickler.
@@ -134,7 +134,7 @@ pub fn assign(memo: &Shared<Memo>, value: &Bound<'_, PyAny>) -> R<()> {
         if !key.is_instance_of::<PyInt>() {
             return Err(errors::type_error(py, "memo key must be integers"));
         }
-        let Ok(index) = usize::try_from(make::to_ssize(&key)?) else {
+        let Ok(index) = usize::try_from(number::to_ssize(&key)?) else {
             return Err(errors::value_error(
                 py,
                 "memo key must be positive integers.",

@@ -14,7 +14,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cursor::Cursor;
 use crate::object::filling::Filling;
-use crate::object::{R, attr, make};
+use crate::object::{R, attr, make, number};
 use crate::state::State;
 
 /// Bytes asked of `peek`.
@@ -453,7 +453,7 @@ impl File {
             filling.grow(size)?;
             let arrived = match &self.methods.readinto {
                 Some(readinto) => {
-                    let count = make::to_ssize(&filling.read_into(readinto.bind(py))?)?;
+                    let count = number::to_ssize(&filling.read_into(readinto.bind(py))?)?;
                     let Ok(count) = usize::try_from(count) else {
                         return Err(errors::value_error(py, "readinto() returned negative size"));
                     };

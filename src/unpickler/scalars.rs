@@ -14,7 +14,7 @@ use super::input::truncated;
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cursor::Cursor;
-use crate::object::{R, make};
+use crate::object::{R, make, number};
 
 /// A line, ended by NUL: `int()` and the C library read it up to the first one.
 struct Line(Vec<u8>);
@@ -120,7 +120,7 @@ pub fn float<'py>(py: Python<'py>, line: Cursor<'_>) -> R<Bound<'py, PyAny>> {
 #[cold]
 pub fn index(py: Python<'_>, line: Cursor<'_>) -> R<isize> {
     let line = Line::new(py, line)?;
-    make::to_ssize(&make::int_from_text(py, line.text(), 10)?)
+    number::to_ssize(&make::int_from_text(py, line.text(), 10)?)
 }
 
 /// STRING: a Python 2 string literal.
