@@ -11,7 +11,7 @@ import pytest
 
 # Endless chains of reduce values end here and not at millions of levels: the tests have many of
 # them. `test_depth.py` runs its children without it. Read when the extension is loaded.
-os.environ.setdefault("OXIPICKLE_MAX_DEPTH", "150000")
+os.environ.setdefault("OXIPICKLE_MAX_DEPTH", "30000")
 
 
 @pytest.fixture(autouse=True)
