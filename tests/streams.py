@@ -353,7 +353,9 @@ for _name, _op, _size in (
     ("bytearray8", b"\x96", u64),
 ):
     listed(_name, [_op + _size(len(b)) + b + b"." for b in (b"", b"x", b"abc", bytes(range(200)))])
-    listed(_name, [_op + _size(4) + b"abc", _op, _op + _size(4)[:-1], _op + _size(1)])
+    listed(
+        _name, [_op + _size(4) + b"abc", _op, _op + _size(4)[:-1], _op + _size(1), _op + _size(0)]
+    )
     listed(_name + " twice", [_op + _size(2) + b"ab" + b"2\x86.", _op + _size(1) + b"z" * 2 + b"."])
 for _name, _op in (
     ("BINUNICODE8", b"\x8d"),
@@ -936,6 +938,8 @@ streams(
     header_truncated=b"\x80\x04\x95\x01\x00",
     proto_inside=frame(b"\x80\x04K\x01."),
     stop_outside=b"\x80\x04" + frame(b"K\x01") + b".",
+    uncountable=b"\x80\x04" + frame(b"N0") + b"\x95" + u64(2**63) + b"N.",
+    uncountable_header_ends_the_outer_one=b"\x80\x04" + frame(b"N0\x95" + u64(2**63)) + b"N.",
     ends_between_opcode_and_argument=b"\x80\x04" + frame(b"K") + b"\x01.",
     ends_between_length_and_payload=b"\x80\x04" + frame(b"X\x03\x00\x00\x00") + b"abc.",
     ends_between_lines=b"\x80\x04" + frame(b"ccorpus\n") + b"Plain\n.",
@@ -963,6 +967,11 @@ FRAMES: dict[str, bytes] = {
     + frame(b"N0\x95" + u64(50) + b"K\x01")
     + b"K\x01" * 24
     + b".",
+    "frame in a frame, empty": b"\x80\x04" + frame(b"N0" + frame(b"") + b"N."),
+    "frame in a frame, of all that can be counted": b"\x80\x04"
+    + frame(b"N0\x95" + u64(2**63 - 1) + b"N."),
+    "frame in a frame, of more than can be counted": b"\x80\x04"
+    + frame(b"N0\x95" + u64(2**63) + b"N."),
     "frame header crosses": b"\x80\x04" + frame(b"N0\x95\x01\x00") + bytes(6) + b"N.",
     "frame header ends the outer frame": b"\x80\x04" + frame(b"N\x95" + u64(1)) + b".",
 }

@@ -505,6 +505,19 @@ def test_calls_on_the_file(protocol: int, peek_amount: int, offers: str) -> None
 
 
 @pytest.mark.parametrize("offers", OFFERS)
+@pytest.mark.parametrize(
+    "header", [b"C\x00", b"B" + u32(0), b"\x8e" + u64(0), b"\x96" + u64(0), b"X" + u32(0)]
+)
+def test_calls_for_empty_payloads(header: bytes, offers: str) -> None:
+    """Bytes are read even where there are none to read, if all that came before is used up."""
+    for before in (b"", b"N0", b"\x80\x04"):
+        for after in (b"", b".", b"\x85."):
+            for data in (before + header + after, before + frame(header) + after):
+                for amount in (0, 1, 3, 100, 1 << 17):
+                    same_log(data, offers, peek_amount=amount)
+
+
+@pytest.mark.parametrize("offers", OFFERS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_several_pickles_in_one_file(protocol: int, offers: str) -> None:
     """One Unpickler reads them one by one and then runs out of input."""

@@ -14,7 +14,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cursor::Cursor;
 use crate::object::filling::Filling;
-use crate::object::{R, attr, make, number};
+use crate::object::{R, Raised, attr, make, number};
 use crate::state::State;
 
 /// Bytes asked of `peek`.
@@ -305,8 +305,9 @@ impl<'a> Input<'a> {
         self.enter(py, len)?;
         let window = self.window(py);
         let here = (window.len() - self.at).min(len);
-        let missing = len - here;
-        if missing > 0 && matches!(self.source, Source::Memory(_)) {
+        // At the end of the window C reads on, even to read nothing.
+        let beyond = here < len || window.len() == self.at;
+        if beyond && matches!(self.source, Source::Memory(_)) {
             return Err(truncated(py));
         }
         let mut filling = Filling::new(py, array, len.min(here.max(CHUNK)))?;
@@ -315,7 +316,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         }
         self.at += here;
-        if missing > 0
+        if beyond
             && let Source::File(file) = &mut self.source
         {
             file.pass(py, self.at)?;
@@ -324,22 +325,12 @@ impl<'a> Input<'a> {
         Ok(filling.finish())
     }
 
-    /// A frame of `len` bytes begins here.
+    /// A frame of `len` bytes begins here, where the one before is over.
     ///
     /// # Errors
-    /// UnpicklingError if the frame before is not over, or if this one is not there in full; what
-    /// the file raises.
+    /// UnpicklingError if it is not there in full; what the file raises.
     pub fn begin_frame(&mut self, py: Python<'_>, len: usize) -> R<()> {
-        match self.frame_end.take() {
-            Some(end) if self.at < end => {
-                self.frame_end = Some(end);
-                return Err(errors::unpickling(
-                    py,
-                    "beginning of a new frame before end of current frame",
-                ));
-            }
-            _ => {}
-        }
+        self.frame_end = None;
         self.fetch(py, len)?;
         if QUIRKS.frames_enforced {
             self.frame_end = Some(self.at + len);
@@ -441,9 +432,9 @@ impl File {
         })
     }
 
-    /// Fills up to `len` bytes in all.
+    /// Fills up to `len` bytes in all, with one call at least.
     fn fill<'py>(&self, py: Python<'py>, filling: &mut Filling<'py>, len: usize) -> R<()> {
-        while filling.filled() < len {
+        loop {
             let filled = filling.filled();
             let size = if filled < CHUNK {
                 len.min(CHUNK)
@@ -474,18 +465,26 @@ impl File {
             if !arrived {
                 return Err(truncated(py));
             }
+            if filling.filled() >= len {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 
+/// The error for FRAME inside a frame.
 #[cold]
-fn exhausted(py: Python<'_>) -> crate::object::Raised {
+pub fn frame_in_frame(py: Python<'_>) -> Raised {
+    errors::unpickling(py, "beginning of a new frame before end of current frame")
+}
+
+#[cold]
+fn exhausted(py: Python<'_>) -> Raised {
     errors::unpickling(py, "pickle exhausted before end of frame")
 }
 
 /// The error for an argument that is not there in full.
 #[cold]
-pub fn truncated(py: Python<'_>) -> crate::object::Raised {
+pub fn truncated(py: Python<'_>) -> Raised {
     errors::unpickling(py, "pickle data was truncated")
 }

@@ -6,7 +6,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use super::{Context, Machine, length, objects, scalars};
+use super::{Context, Machine, input, length, objects, scalars};
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::{Op, op};
@@ -82,6 +82,16 @@ fn steps<'py>(
                     None => more!(start),
                 }
             };
+        }
+        // A payload of bytes: C reads even an empty one anew at the end of what it has.
+        macro_rules! bytes {
+            ($len:expr) => {{
+                let len = $len;
+                if len == 0 && at.is_empty() {
+                    more!(start)
+                }
+                payload!(len)
+            }};
         }
         macro_rules! line {
             () => {
@@ -241,22 +251,22 @@ fn steps<'py>(
             }
             Op::ShortBinBytes => {
                 let [len] = take!();
-                let data = payload!(usize::from(len));
+                let data = bytes!(usize::from(len));
                 machine.stack.push(check!(make::bytes(py, data)));
             }
             Op::BinBytes => {
                 let len = u32::from_le_bytes(take!());
-                let data = payload!(len as usize);
+                let data = bytes!(len as usize);
                 machine.stack.push(check!(make::bytes(py, data)));
             }
             Op::BinBytes8 => {
                 let len = check!(length::long(py, op, take!()));
-                let data = payload!(len);
+                let data = bytes!(len);
                 machine.stack.push(check!(make::bytes(py, data)));
             }
             Op::ByteArray8 => {
                 let len = check!(length::long(py, op, take!()));
-                let data = payload!(len);
+                let data = bytes!(len);
                 machine.stack.push(check!(make::bytearray(py, data)));
             }
             Op::Long1 => {
@@ -353,7 +363,12 @@ fn steps<'py>(
                 check!(machine.protocol(cx, proto));
             }
             Op::Frame => {
-                let len = check!(length::long(py, op, take!()));
+                let len = take!();
+                // C looks at the frame that is open before it looks at the length.
+                if machine.framed && !at.is_empty() {
+                    check!(Err(input::frame_in_frame(py)));
+                }
+                let len = check!(length::long(py, op, len));
                 // Where frames are no limit, one that is here in full means nothing; where they are, one
                 // that ends with the window limits nothing more. Most pickles are one such frame.
                 if !QUIRKS.frames_enforced && len <= at.len() {
