@@ -136,6 +136,11 @@ def same_load(data: bytes, **kwargs: Any) -> None:
     for name, read in READS.items():
         ours = attempt(read, ox, data, **kwargs)
         theirs = attempt(read, c, data, **kwargs)
+        if isinstance(theirs, Raised) and theirs.type is MemoryError:
+            # C makes room for any memo index, if the machine has it; ours goes on to the next error
+            assert isinstance(ours, Raised), name
+            assert ours.type in (MemoryError, c.UnpicklingError, EOFError), name
+            continue
         agree_loaded(ours, theirs, name)
 
 

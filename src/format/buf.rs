@@ -156,6 +156,20 @@ impl<B: Backing> Buf<B> {
         self.len += n;
     }
 
+    /// Writes for which there is room in front of `end`, without a look at the buffer between them.
+    #[inline(always)]
+    pub fn run(&mut self, end: usize) -> Run<'_> {
+        let room = end.min(self.limit).max(self.len) - self.len;
+        // SAFETY: `len <= limit <= capacity`, and `start` is valid for `capacity` bytes.
+        let at = unsafe { self.start.add(self.len) };
+        Run {
+            at,
+            room,
+            before: room,
+            len: &mut self.len,
+        }
+    }
+
     /// The bytes written so far.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the first `len` bytes were written.
@@ -182,6 +196,42 @@ impl<B: Backing> Buf<B> {
         (self.start, self.capacity) = self.backing.region();
         self.limit = self.capacity;
         taken
+    }
+}
+
+/// See [`Buf::run`].
+pub struct Run<'a> {
+    at: *mut u8,
+    /// `at` is valid for writes of this many bytes.
+    room: usize,
+    before: usize,
+    len: &'a mut usize,
+}
+
+impl Run<'_> {
+    /// Whether `n` more bytes fit.
+    #[inline(always)]
+    pub fn has_room(&self, n: usize) -> bool {
+        self.room >= n
+    }
+
+    /// Writes `N` bytes, of which the first `n` count; for all of them there has to be room.
+    #[inline(always)]
+    pub fn put<const N: usize>(&mut self, bytes: [u8; N], n: usize) {
+        assert!(self.has_room(N) && n <= N);
+        // SAFETY: room for N bytes was just checked.
+        unsafe {
+            self.at.cast::<[u8; N]>().write(bytes);
+            self.at = self.at.add(n);
+        }
+        self.room -= n;
+    }
+}
+
+impl Drop for Run<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.len += self.before - self.room;
     }
 }
 

@@ -5,7 +5,7 @@
 //! for "is a frame open" costs nothing: while none is, the buffer's soft limit is its end, so that the
 //! next write takes the cold path anyway. This file must not know objects or opcodes but FRAME.
 
-use super::buf::{Backing, Buf, NoMemory};
+use super::buf::{Backing, Buf, NoMemory, Run};
 use super::opcode::op;
 
 /// A frame is closed before the next object once it holds this many bytes; a payload of this size is
@@ -104,6 +104,37 @@ impl<B: Backing> Output<B> {
         }
         self.buf.put(bytes);
         Ok(())
+    }
+
+    /// Whether `n` more bytes can be written with the functions that do not ask.
+    #[inline(always)]
+    pub fn has_room(&self, n: usize) -> bool {
+        self.buf.has_room(n)
+    }
+
+    /// Writes `N` bytes for which [`Output::has_room`].
+    #[inline(always)]
+    pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.buf.put(bytes);
+    }
+
+    /// Writes a header, a payload and a trailer for which [`Output::has_room`].
+    #[inline(always)]
+    pub fn put_wrapped<const N: usize, const M: usize>(
+        &mut self,
+        header: [u8; N],
+        payload: &[u8],
+        trailer: [u8; M],
+    ) {
+        self.buf.put(header);
+        self.buf.put_slice(payload);
+        self.buf.put(trailer);
+    }
+
+    /// Writes that end before [`Output::attention`] becomes true or the frame has to be looked at.
+    #[inline(always)]
+    pub fn run(&mut self) -> Run<'_> {
+        self.buf.run(self.attention_at)
     }
 
     #[cold]

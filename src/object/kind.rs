@@ -112,6 +112,18 @@ impl<'w> Obj<'w> {
         (unsafe { pyffi::PyTuple_Check(self.as_ptr()) } != 0).then_some(Tuple(self))
     }
 
+    /// The object as an int, if it is exactly one.
+    #[inline(always)]
+    pub fn as_exact_int(self) -> Option<Int<'w>> {
+        std::ptr::eq(self.ty().0, &raw const pyffi::PyLong_Type).then_some(Int(self))
+    }
+
+    /// The object as a float, if it is exactly one.
+    #[inline(always)]
+    pub fn as_exact_float(self) -> Option<Float<'w>> {
+        std::ptr::eq(self.ty().0, &raw const pyffi::PyFloat_Type).then_some(Float(self))
+    }
+
     /// The kind of the object.
     #[inline(always)]
     pub fn kind(self) -> Kind<'w> {

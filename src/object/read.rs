@@ -4,6 +4,7 @@
 //! CPython's public headers (`cpython/*.h`), which do not change within a minor version.
 
 use pyo3::ffi as pyffi;
+use smallvec::SmallVec;
 
 use super::Obj;
 use super::kind::{ByteArray, Bytes, Dict, Float, Int, List, Set, Str, Tuple};
@@ -123,6 +124,9 @@ unsafe fn stored<'w>(object: *mut CompactUnicode, state: u32, length: usize) -> 
     }
 }
 
+/// The bytes of an int: most have fewer than a hash's 256 bits and a sign, and allocate nothing.
+pub type LittleEndian = SmallVec<[u8; 40]>;
+
 /// The fields of an int.
 #[repr(C)]
 struct LongObject {
@@ -167,10 +171,31 @@ impl<'w> Int<'w> {
     /// The value, if it fits.
     #[inline(always)]
     pub fn to_i32(self) -> Option<i32> {
+        // At most one digit: its sign times 30 bits.
+        // SAFETY: an exact int, alive for 'w; since 3.12 each has room for a digit, and before each but
+        // zero.
+        unsafe {
+            let object = self.0.as_ptr().cast::<LongObject>();
+            let tag = (*object).tag;
+            #[cfg(Py_3_12)]
+            if (tag as usize) < 2 << 3 {
+                return Some((*object).digits[0] as i32 * (1 - (tag & 3)) as i32);
+            }
+            #[cfg(not(Py_3_12))]
+            match tag {
+                0 => return Some(0),
+                1 => return Some((*object).digits[0] as i32),
+                -1 => return Some(-((*object).digits[0] as i32)),
+                _ => {}
+            }
+        }
+        self.to_i32_rare()
+    }
+
+    #[cold]
+    fn to_i32_rare(self) -> Option<i32> {
         let (digits, negative) = self.digits();
         let magnitude = match *digits {
-            [] => 0,
-            [low] => i64::from(low),
             [low, high] => i64::from(low) | i64::from(high) << SHIFT,
             _ => return None,
         };
@@ -180,7 +205,7 @@ impl<'w> Int<'w> {
     /// Appends the shortest two's-complement form, little endian.
     ///
     /// At least one byte; the top bit of the last byte is the sign.
-    pub fn write_le(self, out: &mut Vec<u8>) {
+    pub fn write_le(self, out: &mut LittleEndian) {
         let (digits, negative) = self.digits();
         let start = out.len();
         let (mut bits, mut n) = (0_u64, 0);

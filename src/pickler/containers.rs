@@ -11,7 +11,7 @@ use super::task::{Batching, Pair, Task};
 use crate::compat::QUIRKS;
 use crate::format::opcode::op;
 use crate::object::instance::{Attributes, attributes, place_of};
-use crate::object::kind::Kind;
+use crate::object::kind::{self, Kind};
 use crate::object::world::Slot;
 use crate::object::{Obj, Window};
 
@@ -53,6 +53,11 @@ impl Session {
                     self.out.emit([op::MARK])?;
                 }
             }
+            if mode == Batching::Marked {
+                let done = self.quick_numbers(list, next, usize::from(BATCH - in_batch));
+                next += done;
+                in_batch += done as u16;
+            }
             let item = if in_batch == BATCH {
                 None
             } else {
@@ -69,7 +74,10 @@ impl Session {
             };
             next += 1;
             in_batch += 1;
-            let flow = self.save(window, item, false);
+            if self.quick(item, false) {
+                continue;
+            }
+            let flow = self.save_called(window, item, false);
             if !matches!(flow, Ok(Flow::Done)) {
                 if let Task::List(task) = &mut self.tasks[top] {
                     (task.next, task.in_batch, task.mode) = (next, in_batch, mode);
@@ -95,7 +103,10 @@ impl Session {
         let (mut next, shared) = (task.next, task.shared);
         while let Some(item) = tuple.get(next) {
             next += 1;
-            let flow = self.save(window, item, shared);
+            if self.quick(item, shared) {
+                continue;
+            }
+            let flow = self.save_called(window, item, shared);
             if !matches!(flow, Ok(Flow::Done)) {
                 if let Task::Tuple(task) = &mut self.tasks[top] {
                     task.next = next;
@@ -104,6 +115,11 @@ impl Session {
             }
         }
         self.pop()?;
+        self.close_tuple(tuple, shared)
+    }
+
+    /// The items of a tuple are written: TUPLE1/2/3 or TUPLE, PUT; or a GET, if they led back to it.
+    pub(super) fn close_tuple(&mut self, tuple: kind::Tuple<'_>, shared: bool) -> F<Flow> {
         let short = self.protocol >= 2 && tuple.len() <= 3;
         if shared && let Some(index) = self.memo.get(tuple.obj()) {
             // It contains itself: the items are taken off again.
@@ -147,7 +163,7 @@ impl Session {
             let flow = match (pair, value.take()) {
                 (Pair::Value, Some(value)) => {
                     pair = Pair::Done;
-                    self.save(window, value, false)
+                    self.save_called(window, value, false)
                 }
                 (Pair::Done, _) => {
                     done += 1;
@@ -198,9 +214,18 @@ impl Session {
                     if self.protocol == 0 && done >= size {
                         return self.dict_changed(top, Fault::KeysChanged);
                     }
-                    pair = Pair::Value;
-                    (key, value) = (Some(next_key), Some(next_value));
-                    self.save(window, next_key, shares_keys)
+                    key = Some(next_key);
+                    if self.quick_key(next_key, shares_keys) {
+                        pair = Pair::Done;
+                        if self.quick(next_value, false) {
+                            continue;
+                        }
+                        self.save_called(window, next_value, false)
+                    } else {
+                        pair = Pair::Value;
+                        value = Some(next_value);
+                        self.save_called(window, next_key, shares_keys)
+                    }
                 }
             };
             if !matches!(flow, Ok(Flow::Done)) {
@@ -259,14 +284,11 @@ impl Session {
         let mut value = task.value.get(window);
         let mut key = None;
         self.graveyard.bury(&mut task.value);
-        if next == 0 && size != 1 {
-            self.out.emit([op::MARK])?;
-        }
         loop {
             let flow = match (pair, value.take()) {
                 (Pair::Value, Some(value)) => {
                     pair = Pair::Done;
-                    self.save(window, value, false)
+                    self.save_called(window, value, false)
                 }
                 _ => {
                     let Some((next_key, next_value)) = inline.get(next) else {
@@ -274,9 +296,18 @@ impl Session {
                     };
                     next += 1;
                     pair = Pair::Value;
-                    (key, value) = (Some(next_key), Some(next_value));
+                    key = Some(next_key);
                     // The class owns the names, for all its instances.
-                    self.save(window, next_key, true)
+                    if self.quick_key(next_key, true) {
+                        pair = Pair::Done;
+                        if self.quick(next_value, false) {
+                            continue;
+                        }
+                        self.save_called(window, next_value, false)
+                    } else {
+                        value = Some(next_value);
+                        self.save_called(window, next_key, true)
+                    }
                 }
             };
             if !matches!(flow, Ok(Flow::Done)) {
@@ -339,7 +370,10 @@ impl Session {
             };
             done += 1;
             in_batch = in_batch.wrapping_add(1);
-            let flow = self.save(window, element, shared && frozen);
+            if self.quick(element, shared && frozen) {
+                continue;
+            }
+            let flow = self.save_called(window, element, shared && frozen);
             if !matches!(flow, Ok(Flow::Done)) {
                 if let Task::Set(task) = &mut self.tasks[top] {
                     (task.position, task.in_batch, task.open) = (position, in_batch, open);
@@ -352,6 +386,11 @@ impl Session {
         if !frozen {
             return Ok(Flow::Done);
         }
+        self.close_frozenset(set, shared)
+    }
+
+    /// The elements of a frozenset are written: FROZENSET PUT; or a GET, if they led back to it.
+    pub(super) fn close_frozenset(&mut self, set: kind::Set<'_>, shared: bool) -> F<Flow> {
         if shared && let Some(index) = self.memo.get(set.obj()) {
             self.out.emit([op::POP_MARK])?;
             return self.emit_get(index);

@@ -177,8 +177,7 @@ impl<'a, 'py> Engine<'a, 'py> {
         if let Some(owner) = self.config.owner {
             let lent = owner.lend(self.py);
             self.session.memo = lent.memo;
-            self.session.binary = lent.binary;
-            self.session.fast = lent.fast;
+            self.session.set_modes(lent.binary, lent.fast);
         }
     }
 

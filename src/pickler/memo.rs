@@ -1,8 +1,8 @@
 //! The memo of the pickler: object -> index.
 //!
 //! In two parts. The *log* has one entry an index, in order, so that the next index is its length. The
-//! *table* answers "was this object met, and at which index": a short inline array first, which small
-//! messages never outgrow, then `hashbrown`.
+//! *table* answers "was this object met, and at which index": a small table first (`near.rs`),
+//! then `hashbrown`.
 //!
 //! An object whose only reference is its owner's cannot be met again in the same frozen window
 //! (`object/world.rs`), so it gets a log entry and no table entry; it is entered when the window
@@ -16,23 +16,21 @@
 
 use hashbrown::HashTable;
 use pyo3::prelude::*;
-use smallvec::SmallVec;
 
+use super::near::{Near, Place};
 use crate::object::world::Log;
 use crate::object::{Held, Obj, R};
 
 /// What the table holds: an address and its index. An index is what a user put there: any integer.
 type Entry = (usize, i64);
 
-/// Entries in the inline array: searching them is faster than hashing up to about here.
-const NEAR: usize = 12;
-
 /// See the module.
 #[derive(Default)]
 pub struct Memo {
     log: Log,
-    /// The whole table while it is short; empty once `far` is in use.
-    near: SmallVec<[Entry; NEAR]>,
+    /// The first entries; made for the first of them.
+    near: Option<Box<Near>>,
+    /// The others.
     far: HashTable<Entry>,
 }
 
@@ -52,7 +50,9 @@ impl Memo {
     /// Releases the objects, which may run Python code. The memory is kept, if it is not large.
     #[inline]
     pub fn clear(&mut self, py: Python<'_>) {
-        self.near.clear();
+        if let Some(near) = &mut self.near {
+            near.clear();
+        }
         // A large table is dropped, not cleared: that costs less.
         if self.far.capacity() != 0 {
             self.far = HashTable::new();
@@ -79,9 +79,13 @@ impl Memo {
 
     #[inline]
     fn find(&self, address: usize) -> Option<i64> {
+        if let Some(near) = &self.near
+            && let Place::Found(index) = near.look(address)
+        {
+            return Some(index);
+        }
         if self.far.is_empty() {
-            let found = self.near.iter().find(|entry| entry.0 == address);
-            return found.map(|entry| entry.1);
+            return None;
         }
         let found = self.far.find(hash(address), |entry| entry.0 == address);
         found.map(|entry| entry.1)
@@ -92,22 +96,32 @@ impl Memo {
     pub fn meet(&mut self, object: Obj<'_>) -> Option<i64> {
         let address = object.held().address();
         let index = self.log.len() as i64;
-        if self.far.is_empty() {
-            if let Some(entry) = self.near.iter().find(|entry| entry.0 == address) {
-                return Some(entry.1);
-            }
-            self.enter(address, index);
-        } else {
-            use hashbrown::hash_table::Entry::{Occupied, Vacant};
-            match self.far.entry(
-                hash(address),
-                |entry| entry.0 == address,
-                |entry| hash(entry.0),
-            ) {
-                Occupied(entry) => return Some(entry.get().1),
-                Vacant(entry) => {
-                    entry.insert((address, index));
-                }
+        let near = self.near.get_or_insert_default();
+        let place = match near.look(address) {
+            Place::Found(index) => return Some(index),
+            Place::Free(place) => place,
+        };
+        // Where the large table is in use, the small one is full (but for what users assign).
+        if !self.far.is_empty() {
+            return self.meet_far(object, address, index);
+        }
+        if !near.put(place, address, index) {
+            self.enter_far(address, index);
+        }
+        self.log.push(object);
+        None
+    }
+
+    fn meet_far(&mut self, object: Obj<'_>, address: usize, index: i64) -> Option<i64> {
+        use hashbrown::hash_table::Entry::{Occupied, Vacant};
+        match self.far.entry(
+            hash(address),
+            |entry| entry.0 == address,
+            |entry| hash(entry.0),
+        ) {
+            Occupied(entry) => return Some(entry.get().1),
+            Vacant(entry) => {
+                entry.insert((address, index));
             }
         }
         self.log.push(object);
@@ -121,8 +135,11 @@ impl Memo {
     }
 
     fn reassign(&mut self, address: usize, index: i64) -> bool {
-        if let Some(entry) = self.near.iter_mut().find(|entry| entry.0 == address) {
-            entry.1 = index;
+        if let Some(near) = &mut self.near
+            && let Place::Found(_) = near.look(address)
+        {
+            near.remove(address);
+            self.enter_far(address, index);
             return true;
         }
         let far = self.far.find_mut(hash(address), |entry| entry.0 == address);
@@ -144,23 +161,18 @@ impl Memo {
     /// Adds a table entry for an address that has none.
     #[inline]
     fn enter(&mut self, address: usize, index: i64) {
-        if self.far.is_empty() {
-            if self.near.len() < NEAR {
-                self.near.push((address, index));
-                return;
-            }
-            self.spill();
+        let near = self.near.get_or_insert_default();
+        if let Place::Free(place) = near.look(address)
+            && near.put(place, address, index)
+        {
+            return;
         }
-        self.far
-            .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
+        self.enter_far(address, index);
     }
 
-    #[cold]
-    fn spill(&mut self) {
-        for entry in self.near.drain(..) {
-            self.far
-                .insert_unique(hash(entry.0), entry, |entry| hash(entry.0));
-        }
+    fn enter_far(&mut self, address: usize, index: i64) {
+        self.far
+            .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
     }
 
     /// Closes a window: everything is counted and every dict exists.
@@ -207,11 +219,7 @@ impl Memo {
 
     /// Bytes of memory in use.
     pub fn allocated(&self) -> usize {
-        let near = if self.near.spilled() {
-            self.near.capacity() * size_of::<Entry>()
-        } else {
-            0
-        };
+        let near = self.near.as_ref().map_or(0, |near| size_of_val(&**near));
         self.log.allocated() + self.far.allocation_size() + near
     }
 

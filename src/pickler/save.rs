@@ -4,7 +4,7 @@
 
 use super::fault::F;
 use super::session::{Flow, Session};
-use super::task::{Batching, Dict, Inline, List, Pair, Set, Stage, Task, Tuple};
+use super::task::{Stage, Task};
 use crate::format::opcode::op;
 use crate::object::instance::{Attributes, attributes};
 use crate::object::kind::{self, Kind};
@@ -33,6 +33,17 @@ impl Session {
             return self.attend(window, object, shared);
         }
         self.save_checked(window, object, shared)
+    }
+
+    /// [`Session::save`] as a call, for loops that wrote what they could themselves.
+    #[inline(never)]
+    pub(super) fn save_called<'w>(
+        &mut self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        shared: bool,
+    ) -> F<Flow> {
+        self.save(window, object, shared)
     }
 
     /// Saves the object that the dump is about.
@@ -132,21 +143,13 @@ impl Session {
         } else {
             self.emit_new([op::MARK, op::LIST])?;
         }
-        let size = list.len();
-        if size == 0 {
+        if list.is_empty() {
             if self.fast {
                 self.fast_leave(list.obj());
             }
             return Ok(Flow::Done);
         }
-        self.push(Task::List(List {
-            list: Slot::borrowed(list.obj()),
-            next: 0,
-            size,
-            in_batch: 0,
-            mode: Batching::Closed,
-        }))?;
-        self.resume_now(window, Self::resume_list)
+        self.lead_list(window, list)
     }
 
     fn save_dict<'w>(&mut self, window: Window<'w>, dict: kind::Dict<'w>, shared: bool) -> F<Flow> {
@@ -167,26 +170,13 @@ impl Session {
         } else {
             self.emit_new([op::MARK, op::DICT])?;
         }
-        let size = dict.len();
-        if size == 0 && owner.is_empty() {
+        if dict.is_empty() && owner.is_empty() {
             if self.fast {
                 self.fast_leave(dict.obj());
             }
             return Ok(Flow::Done);
         }
-        self.push(Task::Dict(Dict {
-            dict: Slot::borrowed(dict.obj()),
-            owner,
-            key: Slot::EMPTY,
-            value: Slot::EMPTY,
-            position: 0,
-            size,
-            done: 0,
-            in_batch: 0,
-            mode: Batching::Closed,
-            pair: Pair::Key,
-        }))?;
-        self.resume_now(window, Self::resume_dict)
+        self.lead_dict(window, dict, owner)
     }
 
     fn save_tuple<'w>(
@@ -210,12 +200,7 @@ impl Session {
         if self.protocol < 2 || tuple.len() > 3 {
             self.out.emit([op::MARK])?;
         }
-        self.push(Task::Tuple(Tuple {
-            tuple: Slot::borrowed(tuple.obj()),
-            next: 0,
-            shared: !unique,
-        }))?;
-        self.resume_now(window, Self::resume_tuple)
+        self.lead_tuple(window, tuple, !unique)
     }
 
     fn save_set<'w>(
@@ -251,23 +236,13 @@ impl Session {
             // It is in the memo before its elements.
             unique = true;
         }
-        self.push(Task::Set(Set {
-            set: Slot::borrowed(set.obj()),
-            position: 0,
-            size: set.len(),
-            done: 0,
-            in_batch: 0,
-            open: false,
-            frozen,
-            shared: !unique,
-        }))?;
-        self.resume_now(window, Self::resume_set)
+        self.lead_set(window, set, frozen, !unique)
     }
 
     /// Resumes the task that was just pushed: by a call, for the first levels, since most containers are complete
     /// at once and the loop in `advance` costs more; deeper down the loop does it.
     #[inline(always)]
-    fn resume_now<'w>(
+    pub(super) fn resume_now<'w>(
         &mut self,
         window: Window<'w>,
         resume: fn(&mut Self, Window<'w>, usize) -> F<Flow>,
@@ -373,15 +348,7 @@ impl Session {
                     self.memo.put_dict_of(object);
                 }
                 self.emit_new([op::EMPTY_DICT])?;
-                self.push(Task::Inline(Inline {
-                    object: Slot::borrowed(object),
-                    key: Slot::EMPTY,
-                    value: Slot::EMPTY,
-                    next: 0,
-                    size: inline.len(),
-                    pair: Pair::Key,
-                }))?;
-                self.resume_now(window, Self::resume_inline)
+                self.lead_inline(window, object, inline)
             }
             Attributes::Dict(dict) => match dict.kind() {
                 Kind::Dict(dict) => {

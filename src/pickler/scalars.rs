@@ -7,7 +7,7 @@ use crate::format::frame::FRAME_SIZE_TARGET;
 use crate::format::opcode::op;
 use crate::format::{text, utf8};
 use crate::object::kind::{ByteArray, Bytes, Float, Int, Str};
-use crate::object::read::Text;
+use crate::object::read::{LittleEndian, Text};
 use crate::object::world::Slot;
 use crate::object::{Obj, Window};
 
@@ -177,7 +177,7 @@ impl Session {
                 object: Slot::borrowed(int.obj()),
             });
         }
-        let mut bytes = Vec::new();
+        let mut bytes = LittleEndian::new();
         int.write_le(&mut bytes);
         match u8::try_from(bytes.len()) {
             Ok(n) => self.out.emit_counted([op::LONG1, n], &bytes)?,

@@ -42,6 +42,8 @@ pub struct Session {
     pub(super) binary: bool,
     /// Memoise nothing (`Pickler.fast`).
     pub(super) fast: bool,
+    /// Strings may take the short forms: protocol 4 or later, binary, and a memo.
+    pub(super) short: bool,
     /// Objects with one reference need no table entry.
     pub(super) trust_counts: bool,
     /// Output goes to a file: a full frame is handed on before the next object.
@@ -80,6 +82,7 @@ impl Default for Session {
             protocol: 0,
             binary: true,
             fast: false,
+            short: false,
             trust_counts: QUIRKS.counts_are_exact,
             to_file: false,
             flush_due: false,
@@ -101,11 +104,18 @@ impl Session {
         self.nested = 0;
         self.protocol = protocol;
         self.binary = protocol > 0;
-        self.fast = false;
+        self.set_modes(self.binary, false);
         self.to_file = to_file;
         self.flush_due = false;
         self.hooked = hooked;
         self.overridden = overridden;
+    }
+
+    /// Sets what a user may change between two windows.
+    pub fn set_modes(&mut self, binary: bool, fast: bool) {
+        self.binary = binary;
+        self.fast = fast;
+        self.short = self.protocol >= 4 && binary && !fast;
     }
 
     /// Writes the header, and opens the framing if the protocol has frames.

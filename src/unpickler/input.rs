@@ -316,9 +316,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         }
         self.at += here;
-        if beyond
-            && let Source::File(file) = &mut self.source
-        {
+        if beyond && let Source::File(file) = &mut self.source {
             file.pass(py, self.at)?;
             file.fill(py, &mut filling, len)?;
         }
