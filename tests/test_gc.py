@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -483,3 +484,243 @@ def test_a_finaliser_may_use_what_is_being_freed() -> None:
         forget()
     assert len(seen) == 6
     assert all(entry is None or entry > 0 for entry in seen)
+
+
+# --- the collector itself ---------------------------------------------------------------------
+
+#: What code of users has seen of the collector during a load.
+SEEN: list[tuple[str, bool]] = []
+
+
+def look(who: str) -> str:
+    SEEN.append((who, gc.isenabled()))
+    return who
+
+
+def disable() -> None:
+    gc.disable()
+
+
+class Looks:
+    """Looks at the collector wherever a load may call it."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def __new__(cls, *args: Any) -> Looks:
+        look("__new__")
+        return super().__new__(cls)
+
+    def __getnewargs__(self) -> Any:
+        return ("argument",)
+
+    def __setstate__(self, state: Any) -> None:
+        look("__setstate__")
+        self.__dict__.update(state)
+
+
+class LooksWithoutArguments(Looks):
+    def __getnewargs__(self) -> Any:
+        return ()
+
+
+class LooksAtKeywords(Looks):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Looks:
+        return super().__new__(cls)
+
+    def __getnewargs_ex__(self) -> Any:
+        return (), {"a": 1}
+
+
+class LooksAtSlots:
+    __slots__ = ("a",)
+
+    def __init__(self) -> None:
+        self.a = 1
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        look("__setattr__")
+        super().__setattr__(name, value)
+
+
+class LooksAtDict(dict[Any, Any]):
+    def __setitem__(self, key: Any, value: Any) -> None:
+        look("__setitem__")
+        super().__setitem__(key, value)
+
+
+class LooksAtList(list[Any]):
+    def extend(self, items: Any) -> None:
+        look("extend")
+        super().extend(items)
+
+
+class LooksAsKey:
+    def __reduce__(self) -> Any:
+        return LooksAsKey, ()
+
+    def __hash__(self) -> int:
+        look("__hash__")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        look("__eq__")
+        return self is other
+
+
+class LooksAtTheEnd:
+    def __del__(self) -> None:
+        look("__del__")
+
+
+class LooksReduced:
+    def __init__(self, who: str = "REDUCE") -> None:
+        self.who = who
+
+    def __reduce__(self) -> Any:
+        return look, (self.who,)
+
+
+def looking() -> list[Any]:
+    """Every way into code of users, between enough other objects to make collections due."""
+    key, other = LooksAsKey(), LooksAsKey()
+    ways = [
+        Looks("a"), LooksWithoutArguments("b"), LooksAtKeywords("k"), LooksAtSlots(),
+        LooksAtDict(a=1), LooksAtList([1, 2]), {key: 1, other: 2}, {LooksAsKey()},
+        frozenset([LooksAsKey()]), (LooksAsKey(),), LooksReduced(), {(LooksAsKey(), 1): 2},
+    ]  # fmt: skip
+    return [part for way in ways for part in (way, [[i] for i in range(500)], way)]
+
+
+class Looker(io.BytesIO):
+    """A file that looks."""
+
+    def read(self, n: int | None = -1) -> bytes:
+        look("read")
+        return super().read(n)
+
+    def readinto(self, buffer: Any) -> int:
+        look("readinto")
+        return super().readinto(buffer)
+
+
+class LookingUnpickler(ox.Unpickler):  # type: ignore[misc, name-defined]
+    def find_class(self, module: str, name: str) -> Any:
+        look("find_class")
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        look("persistent_load")
+        return pid
+
+
+class PersistentPickler(c.Pickler):
+    def persistent_id(self, obj: Any) -> Any:
+        return ["pid"] if obj is Ellipsis else None
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("protocol", PROTOCOLS[2:])
+@pytest.mark.parametrize("way", ["loads", "load", "Unpickler", "subclass"])
+def test_user_code_finds_the_collector_as_it_was(way: str, protocol: int, enabled: bool) -> None:
+    """A load may keep the collector from running, but not where it could be seen."""
+    stream = c.dumps([looking(), b"payload" * 20000, looking()], protocol)
+    if way == "subclass":
+        out = io.BytesIO()
+        PersistentPickler(out, protocol).dump([..., looking(), ...])
+        stream = out.getvalue()
+    SEEN.clear()
+    if enabled:
+        gc.enable()
+    try:
+        if way == "loads":
+            ox.loads(stream)
+        elif way == "load":
+            ox.load(Looker(stream))
+        elif way == "Unpickler":
+            ox.Unpickler(Looker(stream)).load()
+        else:
+            LookingUnpickler(Looker(stream)).load()
+        assert gc.isenabled() == enabled
+    finally:
+        gc.disable()
+    expected = {"__new__", "__setstate__", "__setattr__", "__setitem__", "__hash__", "__eq__"}
+    expected |= {"extend", "REDUCE"}
+    if way != "loads":
+        expected |= {"read"}
+    if way == "subclass":
+        expected |= {"find_class", "persistent_load"}
+    assert expected <= {who for who, _ in SEEN}
+    assert {seen for _, seen in SEEN} == {enabled}
+
+
+def test_finalisers_in_a_load_find_the_collector_on() -> None:
+    """What POP, and the end of a load that fails, let go of."""
+    thing = c.dumps(LooksAtTheEnd(), 2)[2:-1]
+    lists = c.dumps([[i] for i in range(500)], 2)[2:-1]
+    for end in (b"0.", b"0", b"1", b"(\x85.", b"\xff"):
+        SEEN.clear()
+        gc.enable()
+        try:
+            attempt(ox.loads, b"\x80\x02" + lists + b"(" + thing + end)
+            assert gc.isenabled()
+        finally:
+            gc.disable()
+        assert set(SEEN) == {("__del__", True)}
+
+
+class Disables:
+    def __reduce__(self) -> Any:
+        return disable, ()
+
+
+def test_a_collector_disabled_by_a_reducer_stays_disabled() -> None:
+    lists = [[i] for i in range(2000)]
+    stream = c.dumps([lists, Disables(), lists, LooksReduced(), [lists]], 4)
+    SEEN.clear()
+    gc.enable()
+    try:
+        ox.loads(stream)
+        assert not gc.isenabled()
+    finally:
+        gc.disable()
+    assert SEEN == [("REDUCE", False)]
+
+
+@pytest.mark.parametrize("stream", [b"\x80\x04]\x94(" + b"]" * 5000 + end for end in (b"e", b"\xff", b"eR.")])  # fmt: skip
+def test_a_load_that_fails_leaves_the_collector_on(stream: bytes) -> None:
+    gc.enable()
+    try:
+        assert attempt(ox.loads, stream) is not None
+        assert gc.isenabled()
+    finally:
+        gc.disable()
+
+
+def test_collections_are_put_off_and_not_lost() -> None:
+    """None runs inside the load of data that calls nothing; afterwards they are due as ever."""
+    stream = c.dumps([[i] for i in range(20_000)], 4)
+    running, during = True, 0
+
+    def count(phase: str, info: Any) -> None:
+        nonlocal during
+        during += running and phase == "start"
+
+    thing = Thing()
+    thing.value = thing
+    ref = weakref.ref(thing)
+    del thing
+    gc.callbacks.append(count)
+    gc.enable()
+    try:
+        loaded = ox.loads(stream)
+        running = False
+        assert len(loaded) == 20_000
+        more = [[] for _ in range(20_000)]
+    finally:
+        gc.disable()
+        gc.callbacks.remove(count)
+    # Since 3.12 one that has become due in a call of a C function runs when that returns.
+    assert during <= (sys.version_info >= (3, 12))
+    assert ref() is None, "nobody collected the cycle"
+    assert len(more) == 20_000

@@ -21,6 +21,7 @@ pub mod build;
 pub mod bytes_out;
 pub mod cell;
 pub mod classes;
+pub mod collector;
 pub mod convert;
 pub mod cursor;
 pub mod ffi;

@@ -123,7 +123,7 @@ impl Machine {
         from: usize,
     ) -> R<()> {
         let dict = object.cast_exact::<PyDict>();
-        if self.loose && (dict.is_err() || !self.are_keys_atoms(cx, from)) {
+        if self.is_frozen() && (dict.is_err() || !self.are_keys_atoms(cx, from)) {
             self.thaw(cx)?;
         }
         match dict {
@@ -172,7 +172,7 @@ impl Machine {
         if empty && !QUIRKS.empty_batches_looked_up {
             return Ok(());
         }
-        if self.loose && !self.are_atoms(cx, from) {
+        if self.is_frozen() && !self.are_atoms(cx, from) {
             self.thaw(cx)?;
         }
         let added = if set.is_instance_of::<PySet>() {
@@ -203,7 +203,7 @@ impl Machine {
 
     /// FROZENSET.
     pub fn frozenset(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
-        if self.loose && !self.are_atoms(cx, from) {
+        if self.is_frozen() && !self.are_atoms(cx, from) {
             self.thaw(cx)?;
         }
         let elements = make::tuple(cx.py, &mut self.stack.items, from)?;

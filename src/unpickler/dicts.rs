@@ -276,10 +276,16 @@ impl Machine {
         }
     }
 
+    /// Whether [`Machine::thaw`] has anything to do.
+    #[inline(always)]
+    pub fn is_frozen(&self) -> bool {
+        self.loose || self.pause.is_on()
+    }
+
     /// Code is about to run that may change objects of the stream, or see the memo.
     #[inline(always)]
     pub fn thaw(&mut self, cx: &Context<'_, '_>) -> R<()> {
-        if self.loose {
+        if self.is_frozen() {
             self.thaw_now(cx)
         } else {
             Ok(())
@@ -288,14 +294,17 @@ impl Machine {
 
     #[inline(never)]
     fn thaw_now(&mut self, cx: &Context<'_, '_>) -> R<()> {
-        self.loose = false;
-        memo::capture(cx.py, cx.memo);
+        if self.loose {
+            self.loose = false;
+            memo::capture(cx.py, cx.memo);
+        }
         self.show(cx)
     }
 
     /// Code is about to run that may see the memo.
     #[inline]
     pub fn show(&mut self, cx: &Context<'_, '_>) -> R<()> {
+        self.pause.end();
         if cx.visible && !self.pending.is_empty() {
             for pending in std::mem::take(&mut self.pending) {
                 self.make_pending(cx, &pending)?;
@@ -324,6 +333,7 @@ impl Machine {
     #[inline(never)]
     pub fn put_over(&mut self, cx: &Context<'_, '_>, index: usize, object: Py<PyAny>) -> R<()> {
         let py = cx.py;
+        self.pause.end();
         if !cx.memo.with(py, |memo| memo.is_settled()) {
             memo::settle_all(py, cx.memo)?;
         }

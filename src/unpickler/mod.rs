@@ -35,6 +35,7 @@ use crate::errors;
 use crate::object::buffer::Export;
 use crate::object::cell::Shared;
 use crate::object::classes::Classes;
+use crate::object::collector::{PAUSES, Pause};
 use crate::object::cursor::Cursor;
 use crate::object::{R, Raised};
 use dicts::Pending;
@@ -48,6 +49,9 @@ use stack::Stack;
 /// The newest protocol that can be read.
 const HIGHEST_PROTOCOL: u8 = 5;
 
+/// Bytes in a window that may make so many objects that the collector runs: it counts to 700.
+const LARGE: usize = 1024;
+
 /// What a load works on; see the module. Empty between loads.
 #[derive(Default)]
 pub struct Machine {
@@ -60,8 +64,12 @@ pub struct Machine {
     classes: Classes,
     /// The protocol that PROTO said.
     proto: u8,
-    /// Whether [`Machine::thaw`] has anything to do.
+    /// Whether something of the stream is not yet what code of users may see.
     loose: bool,
+    /// On while the loop works through much data and no code of users runs.
+    pause: Pause,
+    /// Whether there is so much data that the collector would run in between.
+    large: bool,
     /// Whether a frame ends where the window ends.
     framed: bool,
     /// The index of the last dict that was made before its items.
@@ -182,6 +190,7 @@ impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
         let mut result = self.load_pickle(cx, input);
+        self.pause.end();
         if self.loose && cx.visible {
             // Whoever looks at the memo now finds what C has there.
             if let Err(raised) = self.thaw(cx) {
@@ -202,8 +211,13 @@ impl Machine {
         let py = cx.py;
         loop {
             self.framed = input.is_framed();
-            let (step, left) = run::run(self, cx, input.rest(py));
+            let window = input.rest(py);
+            self.large = PAUSES && window.len() > LARGE;
+            self.pause(cx);
+            let (step, left) = run::run(self, cx, window);
             input.leave(py, left, self.framed);
+            // The methods of a file are code of users.
+            self.pause.end();
             let mut step = step?;
             if let Step::More = step {
                 step = pieces::step(self, cx, input)?;
@@ -216,6 +230,14 @@ impl Machine {
                 Step::Frame(len) => input.begin_frame(py, len)?,
                 Step::More => {}
             }
+        }
+    }
+
+    /// No code of users runs until [`Machine::thaw`] or [`Machine::show`] says so.
+    #[inline(always)]
+    fn pause(&mut self, cx: &Context<'_, '_>) {
+        if PAUSES && self.large {
+            self.pause.begin(cx.py);
         }
     }
 
@@ -249,6 +271,7 @@ impl Machine {
 
     /// POP: the top, or the mark on top.
     fn pop(&mut self, cx: &Context<'_, '_>) -> R<()> {
+        self.pause.end();
         if self.stack.mark_on_top() {
             return self.unmark(cx).map(drop);
         }

@@ -23,7 +23,7 @@ impl Machine {
         let Ok(args) = args.cast::<PyTuple>() else {
             return Err(errors::type_error(cx.py, "argument list must be a tuple"));
         };
-        if self.loose && !build::is_quiet_call(&callable, args) {
+        if self.is_frozen() && !build::is_quiet_call(&callable, args) {
             self.thaw(cx)?;
         }
         let object = attr::call_tuple(&callable, args)?;
@@ -43,7 +43,7 @@ impl Machine {
         if !build::has_new(ty) {
             return Err(bad_new(py, &class, args.as_any(), None));
         }
-        if self.loose && !build::is_plain_new(ty) {
+        if self.is_frozen() && !build::is_plain_new(ty) {
             self.thaw(cx)?;
         }
         let object = build::new_object(ty, &args, None)?;

@@ -116,10 +116,21 @@ fn steps<'py>(
             };
         }
 
+        // What may have run code of users.
+        macro_rules! user {
+            ($result:expr) => {{
+                let value = check!($result);
+                machine.pause(cx);
+                value
+            }};
+        }
+
         budget -= 1;
         if budget == 0 {
             budget = OPCODES;
+            machine.pause.end();
             check!(signals::check(py));
+            machine.pause(cx);
         }
         let [byte] = take!();
         let Some(op) = Op::decode(byte) else {
@@ -179,7 +190,7 @@ fn steps<'py>(
             Op::EmptyTuple => {
                 if let Some(([op::NEWOBJ], rest)) = at.array() {
                     at = rest;
-                    check!(machine.new_object_without_args(cx));
+                    user!(machine.new_object_without_args(cx));
                     continue;
                 }
                 let from = machine.stack.len();
@@ -190,25 +201,25 @@ fn steps<'py>(
             Op::EmptySet => machine.stack.push(check!(make::set(py))),
             Op::Append => {
                 let from = check!(machine.stack.last(py, 1));
-                check!(machine.append(cx, from));
+                user!(machine.append(cx, from));
             }
             Op::Appends => {
                 let from = check!(machine.unmark(cx));
-                check!(machine.append(cx, from));
+                user!(machine.append(cx, from));
             }
             Op::SetItem => {
-                at = check!(machine.set_one_item(cx, at));
+                at = user!(machine.set_one_item(cx, at));
             }
             Op::SetItems => {
-                at = check!(machine.set_all_items(cx, at));
+                at = user!(machine.set_all_items(cx, at));
             }
             Op::AddItems => {
                 let from = check!(machine.unmark(cx));
-                check!(machine.add_items(cx, from));
+                user!(machine.add_items(cx, from));
             }
             Op::FrozenSet => {
                 let from = check!(machine.unmark(cx));
-                check!(machine.frozenset(cx, from));
+                user!(machine.frozenset(cx, from));
             }
             Op::List => {
                 let from = check!(machine.unmark(cx));
@@ -216,7 +227,7 @@ fn steps<'py>(
             }
             Op::Dict => {
                 let from = check!(machine.unmark(cx));
-                check!(machine.dict(cx, from));
+                user!(machine.dict(cx, from));
             }
             Op::LongBinGet => {
                 let index = u32::from_le_bytes(take!());
@@ -282,14 +293,18 @@ fn steps<'py>(
             Op::ShortBinString => {
                 let [len] = take!();
                 let data = payload!(usize::from(len));
+                machine.pause.end();
                 let text = scalars::bin_string(py, data, cx.options.decoding.as_deref());
-                machine.stack.push(check!(text));
+                let text = user!(text);
+                machine.stack.push(text);
             }
             Op::BinString => {
                 let len = check!(length::of(py, op, &take!() as &[u8; 4]));
                 let data = payload!(len);
+                machine.pause.end();
                 let text = scalars::bin_string(py, data, cx.options.decoding.as_deref());
-                machine.stack.push(check!(text));
+                let text = user!(text);
+                machine.stack.push(text);
             }
             Op::Int => {
                 let line = line!();
@@ -305,54 +320,60 @@ fn steps<'py>(
             }
             Op::String => {
                 let line = line!();
+                machine.pause.end();
                 let text = scalars::string(py, line, cx.options.decoding.as_deref());
-                machine.stack.push(check!(text));
+                let text = user!(text);
+                machine.stack.push(text);
             }
             Op::Unicode => {
                 let line = line!();
-                machine.stack.push(check!(scalars::unicode(py, line)));
+                machine.pause.end();
+                let text = user!(scalars::unicode(py, line));
+                machine.stack.push(text);
             }
-            Op::StackGlobal => check!(machine.stack_global(cx)),
+            Op::StackGlobal => user!(machine.stack_global(cx)),
             Op::Global => {
                 let module = check!(objects::name(py, op, line!()));
                 let name = check!(objects::name(py, op, line!()));
-                check!(machine.global(cx, &module, &name));
+                user!(machine.global(cx, &module, &name));
             }
-            Op::Reduce => check!(machine.reduce(cx)),
-            Op::NewObj => check!(machine.new_object(cx, false)),
-            Op::NewObjEx => check!(machine.new_object(cx, true)),
-            Op::Build => check!(machine.build(cx)),
-            Op::Obj => check!(machine.obj(cx)),
+            Op::Reduce => user!(machine.reduce(cx)),
+            Op::NewObj => user!(machine.new_object(cx, false)),
+            Op::NewObjEx => user!(machine.new_object(cx, true)),
+            Op::Build => user!(machine.build(cx)),
+            Op::Obj => user!(machine.obj(cx)),
             Op::Inst => {
                 check!(machine.stack.check_marked(py));
                 let module = check!(objects::name(py, op, line!()));
                 let name = check!(objects::name(py, op, line!()));
-                check!(machine.inst(cx, &module, &name));
+                user!(machine.inst(cx, &module, &name));
             }
             Op::Ext1 => {
                 let [code] = take!();
-                check!(machine.extension(cx, code.into()));
+                user!(machine.extension(cx, code.into()));
             }
             Op::Ext2 => {
                 let code = u16::from_le_bytes(take!());
-                check!(machine.extension(cx, code.into()));
+                user!(machine.extension(cx, code.into()));
             }
             Op::Ext4 => {
                 let code = i32::from_le_bytes(take!());
-                check!(machine.extension(cx, code));
+                user!(machine.extension(cx, code));
             }
             Op::PersId => {
                 check!(machine.check_persistent_first(cx));
                 let line = line!();
-                check!(machine.persistent_text(cx, line));
+                user!(machine.persistent_text(cx, line));
             }
-            Op::BinPersId => check!(machine.persistent_object(cx)),
-            Op::NextBuffer => check!(machine.next_buffer(cx)),
+            Op::BinPersId => user!(machine.persistent_object(cx)),
+            Op::NextBuffer => user!(machine.next_buffer(cx)),
             Op::ReadonlyBuffer => check!(machine.readonly_buffer(cx)),
-            Op::Pop => check!(machine.pop(cx)),
+            Op::Pop => user!(machine.pop(cx)),
             Op::PopMark => {
                 let from = check!(machine.unmark(cx));
+                machine.pause.end();
                 machine.stack.cut(py, from);
+                machine.pause(cx);
             }
             Op::Dup => {
                 let top = check!(machine.stack.top(py)).clone();
