@@ -46,7 +46,7 @@ pub struct Inline<'w> {
 #[repr(C)]
 pub(super) struct KeyEntry {
     pub(super) key: *mut pyffi::PyObject,
-    value: *mut pyffi::PyObject,
+    pub(super) value: *mut pyffi::PyObject,
 }
 
 /// The head of a dict's key table.

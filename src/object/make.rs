@@ -535,17 +535,8 @@ unsafe fn set_item(
     }
 }
 
-/// Whether the keys among `items[from..]`, keys and values by turns, are exact str. Such keys run no code.
-#[inline]
-pub fn are_keys_str(items: &Items, from: usize) -> bool {
-    items[from..].iter().step_by(2).all(|key| {
-        // SAFETY: a live object; its type is compared.
-        unsafe { pyffi::PyUnicode_CheckExact(key.as_ptr()) != 0 }
-    })
-}
-
-/// A dict of `items[from..]`, keys and values by turns, which it takes off the stack. The keys are exact
-/// str, as [`are_keys_str`] says.
+/// A dict of `items[from..]`, keys and values by turns, which it takes off the stack. The keys run no code
+/// when they are hashed or compared.
 ///
 /// # Errors
 /// MemoryError.

@@ -37,6 +37,7 @@ pub mod names;
 pub mod number;
 pub mod read;
 pub mod signals;
+pub mod templates;
 pub mod types;
 pub mod window;
 pub mod world;

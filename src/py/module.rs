@@ -7,7 +7,7 @@ use super::functions;
 use super::pickler::Pickler;
 use super::unpickler::Unpickler;
 use crate::object::buffer::PickleBuffer;
-use crate::object::{classes, instance, interpreter};
+use crate::object::{classes, instance, interpreter, templates};
 use crate::state::State;
 
 /// Optimized implementation of the pickle module.
@@ -24,6 +24,7 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     instance::self_test(py)?;
     let state = State::load(py)?;
     classes::self_test(py)?;
+    templates::self_test(py)?;
     module.add("PickleError", &state.pickle_error)?;
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;

@@ -151,7 +151,9 @@ impl Machine {
         filled
     }
 
-    fn are_keys_atoms(&self, cx: &Context<'_, '_>, from: usize) -> bool {
+    /// Whether the keys among the items from a position on run no code.
+    #[inline]
+    pub fn are_keys_atoms(&self, cx: &Context<'_, '_>, from: usize) -> bool {
         let mut keys = self.stack.items[from..].iter().step_by(2);
         keys.all(|key| build::is_atom(key.bind(cx.py)))
     }

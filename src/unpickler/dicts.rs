@@ -108,9 +108,14 @@ impl Machine {
                 return Ok(rest);
             }
             let count = self.stack.len() - mark;
-            if count.is_multiple_of(2) && make::are_keys_str(&self.stack.items, mark) {
+            if count.is_multiple_of(2) && self.are_keys_atoms(cx, mark) {
                 self.pending.pop();
-                let dict = make::dict_of(cx.py, &mut self.stack.items, mark)?;
+                let items = &mut self.stack.items;
+                let dict = if self.large {
+                    self.templates.dict_of(cx.py, items, mark)?
+                } else {
+                    make::dict_of(cx.py, items, mark)?
+                };
                 self.put_in_place(cx, place, index, dict);
                 return Ok(at);
             }

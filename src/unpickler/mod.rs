@@ -37,6 +37,7 @@ use crate::object::cell::Shared;
 use crate::object::classes::Classes;
 use crate::object::collector::{PAUSES, Pause};
 use crate::object::cursor::Cursor;
+use crate::object::templates::Templates;
 use crate::object::{R, Raised};
 use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
@@ -49,7 +50,7 @@ use stack::Stack;
 /// The newest protocol that can be read.
 const HIGHEST_PROTOCOL: u8 = 5;
 
-/// Bytes in a window that may make so many objects that the collector runs: it counts to 700.
+/// Bytes in a window that make many objects: so many that the collector runs, that keys come again.
 const LARGE: usize = 1024;
 
 /// What a load works on; see the module. Empty between loads.
@@ -62,13 +63,15 @@ pub struct Machine {
     piece: Vec<u8>,
     /// The classes met last.
     classes: Classes,
+    /// Keys of dicts that have come before.
+    templates: Templates,
     /// The protocol that PROTO said.
     proto: u8,
     /// Whether something of the stream is not yet what code of users may see.
     loose: bool,
     /// On while the loop works through much data and no code of users runs.
     pause: Pause,
-    /// Whether there is so much data that the collector would run in between.
+    /// Whether there is so much data that what saves time later is worth the time now.
     large: bool,
     /// Whether a frame ends where the window ends.
     framed: bool,
@@ -199,6 +202,7 @@ impl Machine {
         }
         self.loose = false;
         self.pending.clear();
+        self.templates.clear(cx.py);
         self.stack.clear(cx.py);
         result
     }
@@ -212,7 +216,7 @@ impl Machine {
         loop {
             self.framed = input.is_framed();
             let window = input.rest(py);
-            self.large = PAUSES && window.len() > LARGE;
+            self.large = window.len() > LARGE;
             self.pause(cx);
             let (step, left) = run::run(self, cx, window);
             input.leave(py, left, self.framed);
