@@ -259,7 +259,7 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
         let keys: Vec<Bound<'_, PyAny>> = (0..count)
             .map(|i| match text {
                 true => Ok(format!("key {i}").into_pyobject(py)?.into_any()),
-                false => Ok((1000_i32 + i).into_pyobject(py)?.into_any()),
+                false => Ok((1_000_000_i32 + i).into_pyobject(py)?.into_any()),
             })
             .collect::<PyResult<_>>()?;
         let mut templates = Templates::default();
