@@ -61,6 +61,13 @@ names! {
     persistent_load = "persistent_load",
     reducer_override = "reducer_override",
     find_class = "find_class",
+    int = "int",
+    is_safe = "is_safe",
+    numerator = "_numerator",
+    denominator = "_denominator",
+    default_factory = "default_factory",
+    code = "__code__",
+    globals = "__globals__",
     latin1 = "latin1",
     add_note = "add_note",
 }

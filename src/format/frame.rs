@@ -16,6 +16,8 @@ const FRAME_HEADER_SIZE: usize = 9;
 /// A smaller frame would cost more than it gives.
 const FRAME_SIZE_MIN: usize = 4;
 const CLOSED: usize = usize::MAX;
+/// The most bytes that are written without looking at the frame.
+pub const MARGIN: usize = 512;
 
 /// A pickle being written.
 pub struct Output<B> {
@@ -59,6 +61,12 @@ impl<B: Backing> Output<B> {
     #[inline(always)]
     pub fn attention(&self) -> bool {
         self.buf.len() >= self.attention_at
+    }
+
+    /// Whether [`Output::attention`] could become true within the next [`MARGIN`] bytes.
+    #[inline(always)]
+    pub fn is_near(&self) -> bool {
+        self.buf.len() + MARGIN >= self.attention_at
     }
 
     /// Says that the look that [`Output::attention`] asked for was taken.

@@ -347,7 +347,7 @@ impl Name {
 ///
 /// # Safety
 /// NULL or a live object.
-unsafe fn slot_offset(found: *mut pyffi::PyObject) -> Option<usize> {
+pub(super) unsafe fn slot_offset(found: *mut pyffi::PyObject) -> Option<usize> {
     /// `Py_T_OBJECT_EX`.
     const OBJECT_EX: std::ffi::c_int = 16;
     // SAFETY: the type is checked before the fields are read.

@@ -57,6 +57,26 @@ pub fn dict_get<'py>(
     }
 }
 
+/// The position behind the first `count` items of a dict.
+pub fn dict_position(dict: &Bound<'_, PyAny>, count: usize) -> isize {
+    let mut position = 0;
+    for _ in 0..count {
+        // SAFETY: a dict, by the caller's word; nothing is stored, and no Python runs.
+        let found = unsafe {
+            pyffi::PyDict_Next(
+                dict.as_ptr(),
+                &mut position,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+        if found == 0 {
+            break;
+        }
+    }
+    position
+}
+
 /// An int.
 ///
 /// # Errors

@@ -105,6 +105,13 @@ impl<'w> Obj<'w> {
         (unsafe { pyffi::PyDict_Check(self.as_ptr()) } != 0).then_some(Dict(self))
     }
 
+    /// The object as a list, exact or not.
+    #[inline(always)]
+    pub fn as_list(self) -> Option<List<'w>> {
+        // SAFETY: the object is alive.
+        (unsafe { pyffi::PyList_Check(self.as_ptr()) } != 0).then_some(List(self))
+    }
+
     /// The object as a tuple, exact or not.
     #[inline(always)]
     pub fn as_tuple(self) -> Option<Tuple<'w>> {

@@ -1,6 +1,6 @@
 //! What the pickler has to know of a class, worked out once per class and kept.
 //!
-//! An ordinary class, whose reduce protocol is `object`'s own and that has nothing registered or overridden,
+//! A class whose reduce protocol is one that is known (`recipes.rs`), and that has nothing registered or overridden,
 //! needs no reduce value: its instances are written directly. The verdict is kept by the class's address
 //! and its version tag, which CPython changes with every change of the class or of a base, and never gives
 //! twice. This file must not write anything; whether `copyreg.dispatch_table` has an entry is
@@ -13,13 +13,17 @@ use pyo3::types::{PyList, PyString, PyType};
 use super::ffi;
 use super::instance::{DictPlace, dict_place};
 use super::kind::Type;
-use crate::state::{Names, State};
+use super::recipes::{Recipe, Verdict, judge};
+use crate::state::State;
 
-/// A class whose instances are written directly.
-#[derive(Clone, Debug)]
-pub struct Plain {
-    /// Where the attributes are.
-    pub place: DictPlace,
+/// Where the parts of instances of a class are that are not in a dict.
+pub struct Plan {
+    /// Names, and offsets into the instance.
+    pub slots: Vec<(Py<PyAny>, usize)>,
+    /// The list of names that `copyreg` keeps, if they are out of it.
+    pub list: Option<Py<PyList>>,
+    /// `SafeUUID.unknown`, for a UUID.
+    pub unknown: Option<Py<PyAny>>,
 }
 
 /// What is known of a class.
@@ -27,8 +31,10 @@ pub struct Plain {
 pub struct TypeInfo {
     address: usize,
     version: u32,
-    /// None: instances go through their reduce methods.
-    pub plain: Option<Plain>,
+    /// How instances are written; None: through their reduce methods.
+    pub recipe: Option<Recipe>,
+    /// Where their attributes are.
+    pub place: DictPlace,
     /// The pickler's clock when `copyreg.dispatch_table` was last asked.
     pub checked_at: u64,
 }
@@ -38,7 +44,13 @@ pub struct TypeInfo {
 pub struct TypeCache {
     /// Empty until the first class is kept.
     buckets: Vec<Option<TypeInfo>>,
+    /// Named by their index in recipes, with address and version of the class; they stay where they are
+    /// while a dump lasts.
+    plans: Vec<(usize, u32, Plan)>,
 }
+
+/// Plans beyond which they are forgotten with the next dump.
+const MANY_PLANS: usize = 256;
 
 const BUCKETS: usize = 64;
 
@@ -69,12 +81,40 @@ impl TypeCache {
             _ => true,
         };
         if fresh {
-            let info = look_at(ty, now)?;
+            let (mut info, plan) = look_at(ty, now)?;
+            if let Some(plan) = plan {
+                self.number(&mut info, plan);
+            }
             self.put(info);
         }
         let info = self.buckets[bucket].as_mut()?;
         info.checked_at = now;
         Some(info)
+    }
+
+    /// A plan by its number.
+    #[inline(always)]
+    pub fn plan(&self, number: u32) -> Option<&Plan> {
+        self.plans.get(number as usize).map(|entry| &entry.2)
+    }
+
+    /// Forgets everything if there is much of it; not while a dump lasts.
+    pub fn trim(&mut self) {
+        if self.plans.len() > MANY_PLANS {
+            *self = TypeCache::default();
+        }
+    }
+
+    /// Gives the plan a number, or finds the one that the class has already.
+    fn number(&mut self, info: &mut TypeInfo, plan: Plan) {
+        let known = |entry: &(usize, u32, Plan)| entry.0 == info.address && entry.1 == info.version;
+        let number = self.plans.iter().position(known).unwrap_or_else(|| {
+            self.plans.push((info.address, info.version, plan));
+            self.plans.len() - 1
+        });
+        if let Some(Recipe::Slots(n) | Recipe::Uuid(n) | Recipe::Fraction(n)) = &mut info.recipe {
+            *n = number as u32;
+        }
     }
 
     /// Keeps what is known of a class.
@@ -113,7 +153,10 @@ pub fn finds_methods(ty: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> bool
 }
 
 /// Looks `name` up along the MRO of `ty`, without binding it.
-fn lookup<'py>(ty: &Bound<'py, PyType>, name: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
+pub(super) fn lookup<'py>(
+    ty: &Bound<'py, PyType>,
+    name: &Py<PyString>,
+) -> Option<Bound<'py, PyAny>> {
     let py = ty.py();
     // SAFETY: both are alive; a borrowed reference or NULL without an exception comes back, and is
     // counted at once.
@@ -127,80 +170,23 @@ fn lookup<'py>(ty: &Bound<'py, PyType>, name: &Py<PyString>) -> Option<Bound<'py
 ///
 /// None if the verdict must not be kept: the class has no version tag, or its slots are not known
 /// yet (`copyreg._slotnames` finds them when the first instance goes through `__reduce_ex__`).
-fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<TypeInfo> {
-    let state = State::get(ty.py());
-    let names = &state.names;
+fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<(TypeInfo, Option<Plan>)> {
     // A look-up gives the class a version tag, if it can have one.
-    let reduce_ex = lookup(ty, &names.reduce_ex);
+    lookup(ty, &State::get(ty.py()).names.reduce_ex);
     let version = version(ty.as_type_ptr());
     if version == 0 {
         return None;
     }
-    let info = |plain| {
-        Some(TypeInfo {
-            address: ty.as_ptr().addr(),
-            version,
-            plain,
-            checked_at: now,
-        })
-    };
-    let is = |found: Option<Bound<'_, PyAny>>, own: &Py<PyAny>| found.is_some_and(|f| f.is(own));
-    if !is(reduce_ex, &state.object_reduce_ex)
-        || !is(lookup(ty, &names.reduce), &state.object_reduce)
-        || !is(lookup(ty, &names.getstate), &state.object_getstate)
-        || !is(lookup(ty, &names.class), &state.object_class)
-        || lookup(ty, &names.getnewargs).is_some()
-        || lookup(ty, &names.getnewargs_ex).is_some()
-        || !is_ordinary(ty)
-        // `object.__reduce_ex__` asks the class, hence the metaclass, for `__reduce__`.
-        || !is(lookup(&ty.get_type(), &names.reduce), &state.object_reduce)
-    {
-        return info(None);
-    }
-    let own = own_slotnames(ty, names)?;
-    if !own.is_empty() {
-        return info(None);
-    }
     let place = dict_place(ty);
-    info((place != DictPlace::Unknown).then_some(Plain { place }))
-}
-
-/// The list in the class's own `__slotnames__`, where `copyreg` keeps it.
-fn own_slotnames<'py>(ty: &Bound<'py, PyType>, names: &Names) -> Option<Bound<'py, PyList>> {
-    let py = ty.py();
-    let dict = ty.getattr(names.dict.bind(py)).ok()?;
-    let own = dict.get_item(names.slotnames.bind(py)).ok()?;
-    own.cast_into_exact::<PyList>().ok()
-}
-
-/// Whether the layout and the hooks of `ty` are those of a class made by a class statement over `object`.
-fn is_ordinary(ty: &Bound<'_, PyType>) -> bool {
-    let (base, base_meta) = (
-        &raw mut pyffi::PyBaseObject_Type,
-        &raw mut pyffi::PyType_Type,
-    );
-    // SAFETY: type objects, alive; only fields are read.
-    unsafe {
-        let raw = ty.as_type_ptr();
-        let meta = pyffi::Py_TYPE(raw.cast());
-        let flags = ffi::type_flags(raw);
-        let other = pyffi::Py_TPFLAGS_LIST_SUBCLASS
-            | pyffi::Py_TPFLAGS_DICT_SUBCLASS
-            | pyffi::Py_TPFLAGS_TYPE_SUBCLASS;
-        let mut expected = (*base).tp_basicsize;
-        if (*raw).tp_dictoffset > 0 {
-            expected += size_of::<usize>() as isize;
-        }
-        if (*raw).tp_weaklistoffset > 0 {
-            expected += size_of::<usize>() as isize;
-        }
-        flags & pyffi::Py_TPFLAGS_HEAPTYPE != 0
-            && flags & other == 0
-            && (*raw).tp_itemsize == 0
-            && (*raw).tp_new.is_some()
-            && (*raw).tp_basicsize <= expected
-            && (*raw).tp_getattro.map(|f| f as usize) == (*base).tp_getattro.map(|f| f as usize)
-            && (*meta).tp_getattro.map(|f| f as usize)
-                == (*base_meta).tp_getattro.map(|f| f as usize)
-    }
+    let Verdict::Is(recipe, plan) = judge(ty, place) else {
+        return None;
+    };
+    let info = TypeInfo {
+        address: ty.as_ptr().addr(),
+        version,
+        recipe,
+        place,
+        checked_at: now,
+    };
+    Some((info, plan))
 }

@@ -139,6 +139,16 @@ impl Graveyard {
     }
 }
 
+/// An object that C's pickler makes, memoises and never shows to anybody: only its index is used here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Missing {
+    Tuple = 1,
+    Dict = 2,
+    Bytes = 3,
+    Str = 4,
+}
+
 /// The objects that have a memo index, in order: the index of the next one is the length.
 ///
 /// Entries from `kept` on are borrowed in the open window; the others are counted.
@@ -155,6 +165,14 @@ const SKIPPED: usize = 1;
 /// The entry stands for the not yet made `__dict__` of the object.
 const DICT_OF: usize = 2;
 const TAGS: usize = SKIPPED | DICT_OF;
+/// Entries below this are no addresses: a [`Missing`], shifted past the tags.
+const FIRST_ADDRESS: usize = 64;
+
+/// Whether the entry has an object.
+#[inline(always)]
+fn is_there(entry: usize) -> bool {
+    entry >= FIRST_ADDRESS
+}
 
 fn untagged(entry: usize) -> *mut pyffi::PyObject {
     std::ptr::with_exposed_provenance_mut(entry & !TAGS)
@@ -197,6 +215,12 @@ impl Log {
             .push(object.as_ptr().expose_provenance() | SKIPPED | DICT_OF);
     }
 
+    /// Adds an object that does not exist.
+    #[inline(always)]
+    pub fn push_missing(&mut self, missing: Missing) {
+        self.entries.push((missing as usize) << 2 | SKIPPED);
+    }
+
     /// Adds an object with its reference; for a log that is complete (see [`Log::keep`]).
     pub fn push_owned(&mut self, object: Bound<'_, PyAny>) {
         debug_assert_eq!(self.kept, self.entries.len());
@@ -208,14 +232,19 @@ impl Log {
     #[inline]
     pub fn keep(&mut self) {
         for &entry in &self.entries[self.kept..] {
-            // SAFETY: borrowed in the window that is being closed, so still alive. A dict's
-            // owner is counted in its stead.
-            unsafe { pyffi::Py_INCREF(untagged(entry)) };
+            if is_there(entry) {
+                // SAFETY: borrowed in the window that is being closed, so still alive. A dict's
+                // owner is counted in its stead.
+                unsafe { pyffi::Py_INCREF(untagged(entry)) };
+            }
         }
         self.kept = self.entries.len();
     }
 
-    /// Makes the dicts that exist only here: a step of the thaw, after everything is counted.
+    /// Makes what exists only here: a step of the thaw, after everything is counted.
+    ///
+    /// A `__dict__` is the real one. A [`Missing`] object becomes one of its type that is equal to none in the
+    /// stream: all that can be seen of it is an entry of `Pickler.memo.copy()`.
     ///
     /// # Errors
     /// MemoryError; the entry then stands for the owner, which no index is asked for twice.
@@ -223,6 +252,16 @@ impl Log {
         let mut result = Ok(());
         for i in self.entered..self.entries.len() {
             let entry = self.entries[i];
+            if !is_there(entry) {
+                match make_missing(py, entry) {
+                    Ok(made) => self.entries[i] = made.into_ptr().expose_provenance() | SKIPPED,
+                    Err(raised) => {
+                        result = Err(raised);
+                        break;
+                    }
+                }
+                continue;
+            }
             if entry & DICT_OF == 0 {
                 continue;
             }
@@ -250,7 +289,7 @@ impl Log {
     #[inline]
     pub fn enter_skipped(&mut self, mut enter: impl FnMut(usize, usize)) {
         for (i, entry) in self.entries.iter_mut().enumerate().skip(self.entered) {
-            if *entry & SKIPPED != 0 {
+            if *entry & SKIPPED != 0 && is_there(*entry) {
                 *entry &= !TAGS;
                 enter(*entry, i);
             }
@@ -263,7 +302,7 @@ impl Log {
         if index >= self.kept {
             return None;
         }
-        let entry = *self.entries.get(index)?;
+        let entry = *self.entries.get(index).filter(|&&entry| is_there(entry))?;
         // SAFETY: counted entries are alive and never NULL.
         Some(unsafe { Obj::from_ptr(untagged(entry)) }.held())
     }
@@ -273,7 +312,7 @@ impl Log {
     /// # Errors
     /// What `visit` returns.
     pub fn visit<E>(&self, mut visit: impl FnMut(&Py<PyAny>) -> Result<(), E>) -> Result<(), E> {
-        for &entry in &self.entries[..self.kept] {
+        for &entry in self.entries[..self.kept].iter().filter(|&&e| is_there(e)) {
             // SAFETY: a counted entry is alive, its collector's thread is attached, and the reference is
             // not released here.
             let object = ManuallyDrop::new(unsafe {
@@ -295,7 +334,7 @@ impl Log {
         }
         // Releasing may run code that comes back to an owner of this log: it finds it empty.
         let mut entries = std::mem::take(&mut self.entries);
-        for &entry in &entries[..kept] {
+        for &entry in entries[..kept].iter().filter(|&&entry| is_there(entry)) {
             // SAFETY: counted, and given up here.
             drop(unsafe { Bound::from_owned_ptr(py, untagged(entry)) });
         }
@@ -305,6 +344,34 @@ impl Log {
         }
     }
 }
+
+/// An object in the place of a [`Missing`] one: no singleton, so that every entry has an identity of its own.
+fn make_missing(py: Python<'_>, entry: usize) -> R<Bound<'_, PyAny>> {
+    // SAFETY: each call gives a new reference, or NULL with an exception.
+    unsafe {
+        let made = match entry >> 2 {
+            1 => {
+                let none = pyffi::Py_None();
+                pyffi::PyTuple_Pack(1, none)
+            }
+            2 => pyffi::PyDict_New(),
+            3 => pyffi::PyBytes_FromStringAndSize(std::ptr::null(), MISSING_SIZE),
+            _ => pyffi::PyUnicode_FromStringAndSize(MISSING_TEXT.as_ptr().cast(), MISSING_SIZE),
+        };
+        if entry >> 2 == 3 && !made.is_null() {
+            // Nobody has seen it yet.
+            std::ptr::write_bytes(
+                pyffi::PyBytes_AS_STRING(made).cast_mut(),
+                0,
+                MISSING_TEXT.len(),
+            );
+        }
+        super::owned(py, made)
+    }
+}
+
+const MISSING_TEXT: &[u8] = b"(missing)";
+const MISSING_SIZE: isize = MISSING_TEXT.len() as isize;
 
 /// Entries beyond which the memory of a log is not kept.
 const LARGE_LOG: usize = 1 << 16;

@@ -160,7 +160,12 @@ impl<'a, 'py> Engine<'a, 'py> {
 
     /// Closes the window: user code may run, and the owner has the memo.
     pub(super) fn thaw(&mut self) -> R<()> {
-        let result = self.session.thaw(self.py);
+        let (mut result, recipes) = self.session.thaw(self.py);
+        if let Some(first) = recipes {
+            result = result.and(self.unfreeze(first));
+            self.session.all_kept();
+        }
+        self.session.graveyard.release(self.py);
         if let Some(owner) = self.config.owner {
             owner.give_back(self.py, std::mem::take(&mut self.session.memo));
         }

@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 use pyo3::prelude::*;
 
 use super::near::{Near, Place};
-use crate::object::world::Log;
+use crate::object::world::{Log, Missing};
 use crate::object::{Held, Obj, R};
 
 /// What the table holds: an address and its index. An index is what a user put there: any integer.
@@ -150,6 +150,12 @@ impl Memo {
     #[inline(always)]
     pub fn put_sole(&mut self, object: Obj<'_>) {
         self.log.push_skipped(object);
+    }
+
+    /// Counts an index for an object that C's pickler makes for itself alone.
+    #[inline(always)]
+    pub fn put_missing(&mut self, missing: Missing) {
+        self.log.push_missing(missing);
     }
 
     /// Memoises the `__dict__` that `object` would have, which does not exist.

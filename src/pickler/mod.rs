@@ -9,6 +9,7 @@ pub mod containers;
 pub mod engine;
 pub mod fault;
 pub mod global;
+pub mod known;
 mod lead;
 pub mod memo;
 mod near;
@@ -22,6 +23,8 @@ pub mod scratch;
 pub mod session;
 pub mod task;
 pub mod thawed;
+pub mod unfreeze;
+pub mod walk;
 
 /// Items in a batch (PEP 307).
 pub(crate) const BATCH: u16 = 1000;

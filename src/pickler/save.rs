@@ -6,9 +6,7 @@ use super::fault::F;
 use super::session::{Flow, Session};
 use super::task::{Stage, Task};
 use crate::format::opcode::op;
-use crate::object::instance::{Attributes, attributes};
 use crate::object::kind::{self, Kind};
-use crate::object::read::Text;
 use crate::object::world::Slot;
 use crate::object::{Obj, Window, signals};
 
@@ -164,7 +162,12 @@ impl Session {
 
     /// Writes the head of a dict that was just memoised, and pushes its task; `owner` is the instance whose state it
     /// is, if it is one.
-    fn begin_dict<'w>(&mut self, window: Window<'w>, dict: kind::Dict<'w>, owner: Slot) -> F<Flow> {
+    pub(super) fn begin_dict<'w>(
+        &mut self,
+        window: Window<'w>,
+        dict: kind::Dict<'w>,
+        owner: Slot,
+    ) -> F<Flow> {
         if self.binary {
             self.emit_new([op::EMPTY_DICT])?;
         } else {
@@ -269,104 +272,19 @@ impl Session {
             && !self.fast
             && let Some(info) = self.types.get(object.ty())
             && info.checked_at == self.now
-            && let Some(place) = info.plain.as_ref().map(|plain| plain.place)
+            && let Some(recipe) = info.recipe
         {
-            let attributes = attributes(window, object, place);
-            if are_ordinary(&attributes) {
-                let class = object.ty().obj();
-                if self.out.attention() && self.must_leave(window) {
-                    return self.leave(object, Stage::Callable);
-                }
-                if let Some(index) = self.memo.get(class) {
-                    self.emit_get(index)?;
-                    return self.finish_plain(window, object, attributes, shared);
-                }
-                self.push(Task::Plain {
-                    object: Slot::borrowed(object),
-                    place,
-                })?;
-                return self.push(Task::Object {
-                    object: Slot::borrowed(class),
-                });
-            }
+            let place = info.place;
+            return self.save_known(window, object, recipe, place, shared);
         }
         self.push(Task::Object {
             object: Slot::borrowed(object),
         })
     }
 
-    /// [`Task::Plain`]: the class is written.
-    pub(super) fn resume_plain(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
-        let Task::Plain { object, place } = &self.tasks[top] else {
-            return Ok(Flow::Done);
-        };
-        let (object, place) = (object.get(window), *place);
-        self.pop()?;
-        let Some(object) = object else {
-            return Ok(Flow::Done);
-        };
-        let attributes = attributes(window, object, place);
-        if !are_ordinary(&attributes) {
-            // User code has changed the object since.
-            return self.leave(object, Stage::Args);
-        }
-        self.finish_plain(window, object, attributes, true)
-    }
-
-    /// Writes a plain instance whose class is written: EMPTY_TUPLE, NEWOBJ, attributes, BUILD, just as its reduce
-    /// value `(copyreg.__newobj__, (cls,), state)` would be written.
-    fn finish_plain<'w>(
-        &mut self,
-        window: Window<'w>,
-        object: Obj<'w>,
-        attributes: Attributes<'w>,
-        shared: bool,
-    ) -> F<Flow> {
-        // Each part of a reduce value looks at the frame first; this one is the argument tuple.
-        if self.out.attention() && self.must_leave(window) {
-            return self.leave(object, Stage::Args);
-        }
-        self.out.emit([op::EMPTY_TUPLE, op::NEWOBJ])?;
-        if self.met(object, shared)? {
-            // Met while its class was saved, by user code.
-            self.out.emit([op::POP])?;
-            return match self.memo.get(object) {
-                Some(index) => self.emit_get(index),
-                None => Ok(Flow::Done),
-            };
-        }
-        self.emit_put()?;
-        if matches!(attributes, Attributes::Nothing) {
-            return Ok(Flow::Done);
-        }
-        if self.out.attention() && self.must_leave(window) {
-            return self.leave(object, Stage::State);
-        }
-        match attributes {
-            Attributes::Inline(inline) => {
-                if !self.fast {
-                    self.memo.put_dict_of(object);
-                }
-                self.emit_new([op::EMPTY_DICT])?;
-                self.lead_inline(window, object, inline)
-            }
-            Attributes::Dict(dict) => match dict.kind() {
-                Kind::Dict(dict) => {
-                    if self.met(dict.obj(), false)? {
-                        self.out.emit([op::BUILD])?;
-                        return Ok(Flow::Done);
-                    }
-                    self.begin_dict(window, dict, Slot::borrowed(object))
-                }
-                _ => self.leave(object, Stage::State),
-            },
-            Attributes::Nothing | Attributes::Unreadable => Ok(Flow::Done),
-        }
-    }
-
     /// Looks at what attention is about in the middle of an object; true if user code has to run.
     #[cold]
-    fn must_leave(&mut self, window: Window<'_>) -> bool {
+    pub(super) fn must_leave(&mut self, window: Window<'_>) -> bool {
         let full = self.out.frame_is_full();
         if full {
             self.out.commit_frame();
@@ -376,45 +294,12 @@ impl Session {
         self.flush_due || signals::interrupted(window)
     }
 
-    /// Goes on with a plain instance as with any reduce value, from `stage` on.
+    /// Goes on with an object that has a recipe as with any reduce value, from `stage` on.
     #[cold]
-    fn leave(&mut self, object: Obj<'_>, stage: Stage) -> F<Flow> {
+    pub(super) fn leave(&mut self, object: Obj<'_>, stage: Stage) -> F<Flow> {
         self.push(Task::Leave {
             object: Slot::borrowed(object),
             stage,
         })
-    }
-}
-
-/// Whether none of the attributes can stand for a method of the reduce protocol, which an instance may
-/// override too, and all names are exact strings.
-#[inline]
-pub(super) fn are_ordinary(attributes: &Attributes<'_>) -> bool {
-    match attributes {
-        Attributes::Nothing => true,
-        Attributes::Inline(inline) => {
-            (0..inline.len()).all(|i| inline.get(i).is_some_and(|(key, _)| is_ordinary(key)))
-        }
-        Attributes::Dict(dict) => match dict.kind() {
-            Kind::Dict(dict) => {
-                let mut position = 0;
-                std::iter::from_fn(|| dict.next(&mut position)).all(|(key, _)| is_ordinary(key))
-            }
-            _ => false,
-        },
-        Attributes::Unreadable => false,
-    }
-}
-
-#[inline(always)]
-fn is_ordinary(key: Obj<'_>) -> bool {
-    match key.kind() {
-        Kind::Str(name) => match name.text() {
-            Text::Utf8(name) => !name.starts_with(b"__"),
-            // All the names that matter are ASCII.
-            Text::Latin1(_) | Text::Ucs2(_) | Text::Ucs4(_) => true,
-            Text::Legacy => false,
-        },
-        _ => false,
     }
 }

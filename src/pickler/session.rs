@@ -101,6 +101,7 @@ impl Session {
     pub fn start(&mut self, protocol: u8, to_file: bool, hooked: bool, overridden: bool) {
         self.out.take_with(|out, _| out.restart(!to_file));
         self.now += 1;
+        self.types.trim();
         self.nested = 0;
         self.protocol = protocol;
         self.binary = protocol > 0;
@@ -179,6 +180,8 @@ impl Session {
                 Task::Dict(_) => self.resume_dict(window, top)?,
                 Task::Tuple(_) => self.resume_tuple(window, top)?,
                 Task::Plain { .. } => self.resume_plain(window, top)?,
+                Task::Known(_) => self.resume_known(window, top)?,
+                Task::Walk(_) => self.resume_walk(window, top)?,
                 Task::Inline(_) => self.resume_inline(window, top)?,
                 Task::Set(_) => self.resume_set(window, top)?,
                 Task::Reduce(_) => self.resume_reduce(window, top)?,
@@ -195,14 +198,19 @@ impl Session {
     }
 
     /// Closes a window: everything that is borrowed becomes counted, and nothing exists in the log
-    /// only. Python may run afterwards.
+    /// only. Python may run afterwards; first come, if there are any, the tasks from the index on that
+    /// comes back, which stand for what C has made (`unfreeze.rs`), and then what is to be released.
     ///
     /// # Errors
     /// MemoryError; the world is thawed all the same.
-    pub fn thaw(&mut self, py: Python<'_>) -> R<()> {
+    pub fn thaw(&mut self, py: Python<'_>) -> (R<()>, Option<usize>) {
         let start = self.untouched.min(self.tasks.len());
-        for task in &mut self.tasks[start..] {
+        let mut first = None;
+        for (i, task) in self.tasks[start..].iter_mut().enumerate() {
             task.each_slot(Slot::keep);
+            if first.is_none() && matches!(task, Task::Known(_) | Task::Walk(_)) {
+                first = Some(start + i);
+            }
         }
         self.untouched = self.tasks.len();
         let mut result = self.memo.thaw(py);
@@ -211,8 +219,12 @@ impl Session {
                 result = result.and(self.materialise(py, i));
             }
         }
-        self.graveyard.release(py);
-        result
+        (result, first)
+    }
+
+    /// Says that no task is borrowed from: they were exchanged for others in a thawed world.
+    pub(super) fn all_kept(&mut self) {
+        self.untouched = self.tasks.len();
     }
 
     /// Turns inline values in progress into the dict that user code may now see.

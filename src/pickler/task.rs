@@ -6,7 +6,7 @@
 
 #![allow(missing_docs)] // The fields are named after what they hold.
 
-use crate::object::instance::DictPlace;
+use crate::object::recipes::Recipe;
 use crate::object::world::{Graveyard, Slot};
 
 /// Something in progress on the task stack.
@@ -22,8 +22,12 @@ pub enum Task {
     Tuple(Tuple),
     /// An exact dict.
     Dict(Dict),
-    /// A plain instance whose class is being saved.
-    Plain { object: Slot, place: DictPlace },
+    /// An object with a recipe, whose class is being saved.
+    Plain { object: Slot },
+    /// An object with a recipe, of whose parts one is being saved.
+    Known(Known),
+    /// Items of such an object.
+    Walk(Walk),
     /// Inline values of a plain instance.
     Inline(Inline),
     /// An exact set or frozenset at protocol 4 and later.
@@ -54,7 +58,7 @@ pub enum Task {
     Hook { object: Slot, shared: bool },
     /// Hands what is written to the file, or lets signal handlers run, then saves the object.
     Attend { object: Slot, shared: bool },
-    /// A plain instance to be finished as a reduce value, from this stage on.
+    /// An object with a recipe to be finished as a reduce value, from this stage on.
     Leave { object: Slot, stage: Stage },
     /// A large payload on its way to the file.
     Large { object: Slot },
@@ -136,6 +140,60 @@ pub struct Inline {
     /// Attributes when it started: at most 30, so one batch.
     pub size: usize,
     pub pair: Pair,
+}
+
+/// See [`Task::Known`]; a thaw turns it into a [`Reduce`].
+pub struct Known {
+    pub object: Slot,
+    pub recipe: Recipe,
+    pub phase: Phase,
+    /// For arguments: the index of the next.
+    pub next: usize,
+    /// As in [`Tuple`].
+    pub shared: bool,
+}
+
+/// What of an object with a recipe is being saved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its arguments.
+    Args,
+    /// Its items; the state is next.
+    Items,
+}
+
+/// See [`Task::Walk`]; a thaw turns it into [`Items`], or into a [`Dict`] that C makes.
+pub struct Walk {
+    pub object: Slot,
+    /// The key whose value is being saved.
+    pub key: Slot,
+    /// The value still to be saved.
+    pub value: Slot,
+    pub source: Source,
+    /// Where the next item is found: depends on the source.
+    pub position: usize,
+    /// Items begun.
+    pub done: usize,
+    pub in_batch: u16,
+    pub mode: Batching,
+    pub pair: Pair,
+    /// As in [`Tuple`].
+    pub shared: bool,
+}
+
+/// What is walked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A subclass of list.
+    List,
+    /// A deque.
+    Deque,
+    /// A subclass of dict.
+    Dict,
+    /// The same, but C copies it to a dict first.
+    Copy,
+    /// Slots that are set, by the plan of this number; C makes a dict of them.
+    Slots(u32),
 }
 
 /// See [`Task::Set`].
@@ -232,7 +290,7 @@ impl Task {
             Task::Save { object, .. }
             | Task::Put { object }
             | Task::Object { object }
-            | Task::Plain { object, .. }
+            | Task::Plain { object }
             | Task::Leave { object, .. }
             | Task::Hook { object, .. }
             | Task::Attend { object, .. }
@@ -240,6 +298,12 @@ impl Task {
             Task::List(task) => f(&mut task.list),
             Task::Tuple(task) => f(&mut task.tuple),
             Task::Set(task) => f(&mut task.set),
+            Task::Known(task) => f(&mut task.object),
+            Task::Walk(task) => {
+                f(&mut task.object);
+                f(&mut task.key);
+                f(&mut task.value);
+            }
             Task::PersistentId { pid, .. } => f(pid),
             Task::Dict(task) => {
                 f(&mut task.dict);

@@ -10,7 +10,6 @@ use pyo3::types::{PyBytes, PyDict, PyFunction, PyString, PyTuple, PyType};
 use super::BATCH;
 use super::engine::Engine;
 use super::notes;
-use super::save::are_ordinary;
 use super::scalars::header;
 use super::task::{Form, ItemStage, Items, Reduce, Stage, Task};
 use crate::compat::messages;
@@ -21,7 +20,7 @@ use crate::object::convert::Native;
 use crate::object::instance::attributes;
 use crate::object::names::{full_name, tp_name};
 use crate::object::world::{Slot, window};
-use crate::object::{R, attr, convert, instance, signals, types};
+use crate::object::{R, attr, convert, signals, types};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -171,41 +170,6 @@ impl<'py> Engine<'_, 'py> {
         }
     }
 
-    /// Goes on with a plain instance as with the reduce value that stands for it.
-    fn leave(&mut self, object: &Bound<'py, PyAny>, stage: Stage) -> R<()> {
-        let py = self.py;
-        let place = instance::dict_place(&object.get_type());
-        let state = match place {
-            instance::DictPlace::Absent => None,
-            _ => {
-                let dict = instance::make_dict(object)?;
-                (dict.len()? != 0).then_some(dict)
-            }
-        };
-        let newobj = State::get(py).copyreg_newobj.bind(py);
-        let class = PyTuple::new(py, [object.get_type()])?;
-        let value = PyTuple::new(
-            py,
-            [
-                newobj.clone(),
-                class.into_any(),
-                state.unwrap_or_else(|| py.None().into_bound(py)),
-            ],
-        )?;
-        self.push(Task::Reduce(Reduce {
-            object: Slot::owned(object.clone()),
-            value: Slot::owned(value.into_any()),
-            args: Slot::owned(PyTuple::empty(py).into_any()),
-            form: Form::NewObj,
-            stage,
-            from_reducer: true,
-        }))?;
-        if self.session.flush_due {
-            self.flush()?;
-        }
-        signals::handle(py)
-    }
-
     /// An object that is not written by the frozen code: C's order of look-ups from the exact types that need
     /// objects made, to `__reduce__`.
     fn object(&mut self, object: Bound<'py, PyAny>) -> R<()> {
@@ -251,16 +215,20 @@ impl<'py> Engine<'_, 'py> {
             && !self.session.fast
             && !self.session.hooked
             && let Some(info) = self.session.types.known(&ty, self.session.now + 1)
-            && let Some(place) = info.plain.as_ref().map(|plain| plain.place)
-            && window(py, |window| {
-                are_ordinary(&attributes(window, window.obj(&object), place))
-            })
+            && let Some(recipe) = info.recipe
         {
-            self.push(Task::Plain {
-                object: Slot::owned(object),
-                place,
-            })?;
-            return self.push_save(ty.into_any());
+            let place = info.place;
+            let applies = window(py, |window| {
+                let object = window.obj(&object);
+                let attributes = attributes(window, object, place);
+                self.session.applies(window, object, recipe, &attributes)
+            });
+            if applies {
+                self.push(Task::Plain {
+                    object: Slot::owned(object),
+                })?;
+                return self.push_save(ty.into_any());
+            }
         }
         let names = &state.names;
         let reduce_ex = names.reduce_ex.bind(py);
@@ -475,7 +443,7 @@ impl<'py> Engine<'_, 'py> {
     }
 
     /// The form of a reduce value, and the arguments of NEWOBJ.
-    fn checked(
+    pub(super) fn checked(
         &self,
         object: &Bound<'py, PyAny>,
         value: &Bound<'py, PyTuple>,

@@ -1,0 +1,413 @@
+//! Reading instances of the standard library's types that the pickler writes directly.
+//!
+//! The layouts are those of public headers (`datetime.h`, `cpython/pyerrors.h`), or private ones
+//! (deque, the order of OrderedDict) that have not changed from 3.11 to 3.15 and are compared with what
+//! iteration gives before the first use. All of it is read in a frozen window.
+
+use std::sync::OnceLock;
+
+use pyo3::ffi as pyffi;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::kind::{Dict, Kind, Tuple};
+use super::types::Plan;
+use super::{Obj, Window};
+
+unsafe extern "C" {
+    /// `collections.OrderedDict`.
+    pub(super) static mut PyODict_Type: pyffi::PyTypeObject;
+}
+
+/// The parts of a moment, as its reduce value has them.
+pub struct Moment<'w> {
+    /// The packed fields.
+    pub data: [u8; 10],
+    /// How many bytes of them there are.
+    pub len: usize,
+    /// The time zone, if there is one.
+    pub zone: Option<Obj<'w>>,
+}
+
+/// The first bit of the field that `fold` goes into from protocol 4 on.
+const FOLD: u8 = 0x80;
+
+/// A `datetime.datetime`; the caller knows that it is one.
+#[inline]
+pub fn datetime<'w>(object: Obj<'w>, with_fold: bool) -> Moment<'w> {
+    // SAFETY: an instance of the C type, by the caller's word; the time zone's field is there if the flag
+    // says so.
+    unsafe {
+        let raw = object.as_ptr().cast::<pyffi::PyDateTime_DateTime>();
+        let mut data = (*raw).data;
+        if with_fold && (*raw).fold != 0 {
+            data[2] |= FOLD;
+        }
+        Moment {
+            data,
+            len: 10,
+            zone: ((*raw).hastzinfo != 0).then(|| Obj::from_ptr((*raw).tzinfo)),
+        }
+    }
+}
+
+/// A `datetime.time`; the caller knows that it is one.
+#[inline]
+pub fn time<'w>(object: Obj<'w>, with_fold: bool) -> Moment<'w> {
+    let mut data = [0; 10];
+    // SAFETY: as in `datetime`.
+    unsafe {
+        let raw = object.as_ptr().cast::<pyffi::PyDateTime_Time>();
+        data[..6].copy_from_slice(&(*raw).data);
+        if with_fold && (*raw).fold != 0 {
+            data[0] |= FOLD;
+        }
+        Moment {
+            data,
+            len: 6,
+            zone: ((*raw).hastzinfo != 0).then(|| Obj::from_ptr((*raw).tzinfo)),
+        }
+    }
+}
+
+/// A `datetime.date`; the caller knows that it is one.
+#[inline]
+pub fn date<'w>(object: Obj<'w>) -> Moment<'w> {
+    let mut data = [0; 10];
+    // SAFETY: as in `datetime`.
+    unsafe {
+        let raw = object.as_ptr().cast::<pyffi::PyDateTime_Date>();
+        data[..4].copy_from_slice(&(*raw).data);
+    }
+    Moment {
+        data,
+        len: 4,
+        zone: None,
+    }
+}
+
+/// Days, seconds and microseconds of a `datetime.timedelta`; the caller knows that it is one.
+#[inline]
+pub fn timedelta(object: Obj<'_>) -> [i32; 3] {
+    // SAFETY: as in `datetime`.
+    unsafe {
+        let raw = object.as_ptr().cast::<pyffi::PyDateTime_Delta>();
+        [(*raw).days, (*raw).seconds, (*raw).microseconds]
+    }
+}
+
+/// The text of a C `Decimal` into `out`, if it is ASCII and fits; how many bytes.
+///
+/// It is what `Decimal.__reduce__` gives, also where a subclass overrides `__str__`.
+pub fn decimal(_window: Window<'_>, object: Obj<'_>, out: &mut [u8; 255]) -> Option<usize> {
+    // SAFETY: the caller knows that it is an instance of the C type `Decimal`, one of the types up its
+    // line. Its `tp_str` runs no Python; the str that comes back is not seen by anybody else. Before
+    // 3.12 the collector, which could run inside, is off for the time.
+    unsafe {
+        let mut ty = pyffi::Py_TYPE(object.as_ptr());
+        while super::ffi::type_flags(ty) & pyffi::Py_TPFLAGS_IMMUTABLETYPE == 0
+            && super::ffi::type_flags(ty) & pyffi::Py_TPFLAGS_HEAPTYPE != 0
+        {
+            ty = (*ty).tp_base;
+            if ty.is_null() {
+                return None;
+            }
+        }
+        let tp_str = (*ty).tp_str?;
+        #[cfg(not(Py_3_12))]
+        let collecting = pyffi::PyGC_Disable();
+        let text = tp_str(object.as_ptr());
+        #[cfg(not(Py_3_12))]
+        if collecting != 0 {
+            pyffi::PyGC_Enable();
+        }
+        if text.is_null() {
+            // It is raised again where it may be.
+            pyffi::PyErr_Clear();
+            return None;
+        }
+        let size = match Obj::from_ptr(text).kind() {
+            Kind::Str(found) if found.is_ascii() => match found.text() {
+                super::read::Text::Utf8(bytes) if bytes.len() <= out.len() => {
+                    out[..bytes.len()].copy_from_slice(bytes);
+                    Some(bytes.len())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        pyffi::Py_DECREF(text);
+        size
+    }
+}
+
+/// The arguments and the attributes of an exception.
+///
+/// None if they are not what the interpreter makes them.
+#[inline]
+pub fn exception<'w>(object: Obj<'w>) -> Option<(Tuple<'w>, Option<Dict<'w>>)> {
+    // SAFETY: the caller knows that `BaseException` is a base of its class; the struct is public.
+    unsafe {
+        let raw = object.as_ptr().cast::<pyffi::PyBaseExceptionObject>();
+        if (*raw).args.is_null() {
+            return None;
+        }
+        let Kind::Tuple(args) = Obj::from_ptr((*raw).args).kind() else {
+            return None;
+        };
+        if (*raw).dict.is_null() {
+            return Some((args, None));
+        }
+        match Obj::from_ptr((*raw).dict).kind() {
+            Kind::Dict(dict) => Some((args, Some(dict))),
+            _ => None,
+        }
+    }
+}
+
+/// The object that a slot holds.
+///
+/// `offset` comes out of a [`Plan`] for the object's class.
+#[inline(always)]
+pub fn slot<'w>(object: Obj<'w>, offset: usize) -> Option<Obj<'w>> {
+    // SAFETY: the caller's word; a slot is NULL or a reference.
+    unsafe {
+        let found = *object
+            .as_ptr()
+            .byte_add(offset)
+            .cast::<*mut pyffi::PyObject>();
+        (!found.is_null()).then(|| Obj::from_ptr(found))
+    }
+}
+
+impl Plan {
+    /// Whether the list that `copyreg` keeps still says what it said.
+    #[inline]
+    pub fn holds(&self, window: Window<'_>) -> bool {
+        let Some(list) = &self.list else {
+            return true;
+        };
+        let Kind::List(list) = window.obj(list.bind(window.py()).as_any()).kind() else {
+            return false;
+        };
+        list.len() == self.slots.len()
+            && self.slots.iter().enumerate().all(|(i, (name, _))| {
+                list.get(i)
+                    .is_some_and(|found| std::ptr::eq(found.as_ptr(), name.as_ptr()))
+            })
+    }
+
+    /// The name and the value at a place, if the slot is set.
+    #[inline(always)]
+    pub fn get<'w>(
+        &self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        index: usize,
+    ) -> Option<(Obj<'w>, Obj<'w>)> {
+        let (name, offset) = &self.slots[index];
+        let value = slot(object, *offset)?;
+        Some((window.obj(name.bind(window.py())), value))
+    }
+}
+
+/// The offset of an object member of a C type, if a look-up has found one that is read as it is.
+pub(super) fn member_offset(found: &Bound<'_, PyAny>) -> Option<u16> {
+    /// `_Py_T_OBJECT`: NULL is None.
+    const OBJECT: std::ffi::c_int = 6;
+    // SAFETY: the type is checked before the fields are read.
+    unsafe {
+        if !std::ptr::eq(
+            pyffi::Py_TYPE(found.as_ptr()),
+            &raw const pyffi::PyMemberDescr_Type,
+        ) {
+            return None;
+        }
+        let member = (*found.as_ptr().cast::<pyffi::PyMemberDescrObject>()).d_member;
+        let offset = u16::try_from((*member).offset).ok()?;
+        ((*member).type_code == OBJECT && offset > 0).then_some(offset)
+    }
+}
+
+// --- deque
+
+#[repr(C)]
+struct Block {
+    left: *mut Block,
+    data: [*mut pyffi::PyObject; BLOCK],
+    right: *mut Block,
+}
+
+/// Items in a block.
+const BLOCK: usize = 64;
+
+#[repr(C)]
+struct DequeObject {
+    base: pyffi::PyVarObject,
+    left: *mut Block,
+    right: *mut Block,
+    left_index: isize,
+    right_index: isize,
+    state: usize,
+    maxlen: isize,
+}
+
+/// A `collections.deque`; its maker knows that it is one.
+#[derive(Clone, Copy)]
+pub struct Deque<'w>(Obj<'w>);
+
+impl<'w> Deque<'w> {
+    /// The object as a deque; the caller knows that it is one.
+    pub fn of(object: Obj<'w>) -> Self {
+        Deque(object)
+    }
+
+    fn raw(self) -> *mut DequeObject {
+        self.0.as_ptr().cast()
+    }
+
+    /// Number of items.
+    pub fn len(self) -> usize {
+        // SAFETY: a deque, alive; the layout was compared.
+        unsafe { (*self.raw()).base.ob_size as usize }
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most items it may have.
+    pub fn maxlen(self) -> Option<isize> {
+        // SAFETY: as in `len`.
+        let maxlen = unsafe { (*self.raw()).maxlen };
+        (maxlen >= 0).then_some(maxlen)
+    }
+
+    /// The item at `index`, which is the next one; `block` is 0 at first and the same variable from then on.
+    #[inline]
+    pub fn next(self, index: usize, block: &mut usize) -> Option<Obj<'w>> {
+        if index >= self.len() {
+            return None;
+        }
+        // SAFETY: as in `len`; nothing changes it in the window, in which `block` was set.
+        unsafe {
+            let place = ((*self.raw()).left_index as usize + index) % BLOCK;
+            let mut current: *mut Block = if index == 0 {
+                (*self.raw()).left
+            } else {
+                std::ptr::with_exposed_provenance_mut(*block)
+            };
+            if index != 0 && place == 0 {
+                current = (*current).right;
+            }
+            *block = current.expose_provenance();
+            let item = (&(*current).data)[place];
+            (!item.is_null()).then(|| Obj::from_ptr(item))
+        }
+    }
+}
+
+/// Whether deques are laid out as expected.
+pub(super) fn deque_is_readable(py: Python<'_>) -> bool {
+    static READABLE: OnceLock<bool> = OnceLock::new();
+    let test = || -> PyResult<bool> {
+        let class = py.import("_collections")?.getattr("deque")?;
+        let mut fine = true;
+        for (size, popped, maxlen) in [
+            (0, 0, None),
+            (1, 0, Some(7)),
+            (300, 35, None),
+            (64, 1, Some(64)),
+        ] {
+            let items = pyo3::types::PyList::new(py, (0..size).map(|i| i + 1000))?;
+            let deque = class.call1((items, maxlen))?;
+            for _ in 0..popped {
+                deque.call_method0("popleft")?;
+            }
+            let expected: Vec<_> = deque.try_iter()?.collect::<PyResult<_>>()?;
+            // SAFETY: nothing below runs Python; the objects are owned.
+            let window = unsafe { Window::open() };
+            let read = Deque::of(window.obj(&deque));
+            fine = fine && read.len() == expected.len() && read.maxlen() == maxlen;
+            let mut block = 0;
+            fine = fine
+                && expected.iter().enumerate().all(|(i, item)| {
+                    read.next(i, &mut block)
+                        .is_some_and(|found| found.is(window.obj(item)))
+                });
+        }
+        Ok(fine)
+    };
+    // A failure to test is no verdict.
+    *READABLE.get_or_init(|| test().unwrap_or(false))
+}
+
+// --- OrderedDict
+
+#[repr(C)]
+struct Node {
+    key: *mut pyffi::PyObject,
+    hash: pyffi::Py_hash_t,
+    next: *mut Node,
+    previous: *mut Node,
+}
+
+/// What follows the dict in an OrderedDict.
+#[repr(C)]
+struct Order {
+    first: *mut Node,
+    last: *mut Node,
+}
+
+/// Whether an OrderedDict's own order is that of the dict it is made of: nothing was moved. The caller knows
+/// that it is one.
+#[inline]
+pub fn in_order(object: Obj<'_>) -> bool {
+    let Some(dict) = object.as_dict() else {
+        return false;
+    };
+    // SAFETY: an OrderedDict, alive and unchanging; the layout was compared. Its nodes end with NULL.
+    unsafe {
+        let dict_type = &raw const pyffi::PyDict_Type;
+        let order = object
+            .as_ptr()
+            .byte_add((*dict_type).tp_basicsize as usize)
+            .cast::<Order>();
+        let mut node = (*order).first;
+        let mut position = 0;
+        while let Some((key, _)) = dict.next(&mut position) {
+            if node.is_null() || (*node).key != key.as_ptr() {
+                return false;
+            }
+            node = (*node).next;
+        }
+        node.is_null()
+    }
+}
+
+/// Whether OrderedDicts are laid out as expected.
+pub(super) fn order_is_readable(py: Python<'_>) -> bool {
+    static READABLE: OnceLock<bool> = OnceLock::new();
+    let test = || -> PyResult<bool> {
+        let class = py.import("_collections")?.getattr("OrderedDict")?;
+        let read = |object: &Bound<'_, PyAny>| {
+            // SAFETY: nothing in it runs Python.
+            let window = unsafe { Window::open() };
+            in_order(window.obj(object))
+        };
+        let dict = PyDict::new(py);
+        for i in 0..20 {
+            dict.set_item(i + 1000, i)?;
+        }
+        let filled = class.call1((dict,))?;
+        let mut fine = read(&class.call0()?) && read(&filled);
+        filled.del_item(1003)?;
+        fine = fine && read(&filled);
+        filled.call_method1("move_to_end", (1005,))?;
+        fine = fine && !read(&filled);
+        filled.call_method1("move_to_end", (1005, false))?;
+        Ok(fine && !read(&filled))
+    };
+    *READABLE.get_or_init(|| test().unwrap_or(false))
+}
