@@ -139,6 +139,28 @@ impl<B: Backing> Buf<B> {
         self.len += bytes.len();
     }
 
+    /// Writes a header, the bytes of a slice and a trailer, for which there is room, with one check.
+    #[inline(always)]
+    pub fn put_wrapped<const N: usize, const M: usize>(
+        &mut self,
+        header: [u8; N],
+        bytes: &[u8],
+        trailer: [u8; M],
+    ) {
+        // A slice is at most isize::MAX long, so the sum does not wrap.
+        let size = N + bytes.len() + M;
+        assert!(self.has_room(size));
+        // SAFETY: room for `size` bytes was just checked; a shared slice cannot overlap memory that
+        // only this buffer writes to.
+        unsafe {
+            let at = self.start.add(self.len);
+            at.cast::<[u8; N]>().write(header);
+            copy_short(bytes.as_ptr(), at.add(N), bytes.len());
+            at.add(N + bytes.len()).cast::<[u8; M]>().write(trailer);
+        }
+        self.len += size;
+    }
+
     /// Writes up to `max` bytes, for which there is room, through `fill`, which says how many it
     /// wrote.
     #[inline]

@@ -42,12 +42,22 @@ impl<B: Backing> Output<B> {
         }
     }
 
-    /// Starts framing: everything from here on goes into frames.
-    pub fn start_framing(&mut self) {
-        debug_assert!(!self.framing);
+    /// Writes what comes before the frames, and opens the first: everything from here on goes into frames.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    #[inline]
+    pub fn start_framing<const N: usize>(&mut self, header: [u8; N]) -> Result<(), NoMemory> {
+        debug_assert!(!self.framing && self.buf.is_empty());
+        if !self.buf.has_room(N + FRAME_HEADER_SIZE) {
+            self.buf.make_room(N + FRAME_HEADER_SIZE)?;
+        }
+        self.buf.put(header);
+        self.buf.put([0; FRAME_HEADER_SIZE]);
         self.framing = true;
-        self.buf.close();
+        self.frame_start = self.buf.len();
         self.set_attention();
+        Ok(())
     }
 
     /// Makes [`Output::attention`] always true.
@@ -134,9 +144,7 @@ impl<B: Backing> Output<B> {
         payload: &[u8],
         trailer: [u8; M],
     ) {
-        self.buf.put(header);
-        self.buf.put_slice(payload);
-        self.buf.put(trailer);
+        self.buf.put_wrapped(header, payload, trailer);
     }
 
     /// Writes that end before [`Output::attention`] becomes true or the frame has to be looked at.
@@ -201,9 +209,7 @@ impl<B: Backing> Output<B> {
             self.emit_cold(&header, payload)?;
             return self.emit(trailer);
         }
-        self.buf.put(header);
-        self.buf.put_slice(payload);
-        self.buf.put(trailer);
+        self.buf.put_wrapped(header, payload, trailer);
         Ok(())
     }
 
@@ -325,8 +331,7 @@ mod tests {
 
     fn framed() -> Output<Vec<u8>> {
         let mut out = Output::new(Vec::new());
-        out.emit([op::PROTO, 4]).unwrap();
-        out.start_framing();
+        out.start_framing([op::PROTO, 4]).unwrap();
         out
     }
 

@@ -190,6 +190,12 @@ impl Log {
         self.entries.is_empty()
     }
 
+    /// Whether `enter_skipped` has seen every entry.
+    #[inline(always)]
+    pub fn is_entered(&self) -> bool {
+        self.entered == self.entries.len()
+    }
+
     /// Bytes of memory in use.
     pub fn allocated(&self) -> usize {
         self.entries.capacity() * size_of::<usize>()

@@ -88,16 +88,61 @@ impl<'a, 'py> Engine<'a, 'py> {
             session,
             config,
         };
-        let result = engine.run(object);
-        engine.finish(result)
+        engine.freeze();
+        let state = first_window(py, &mut engine.session, object);
+        engine.go_on(state)
     }
 
-    fn run(&mut self, object: &Bound<'py, PyAny>) -> R<()> {
-        self.freeze();
-        let mut state = window(self.py, |window| -> F<Flow> {
-            self.session.begin()?;
-            self.session.save_root(window, window.obj(object))
-        });
+    /// `dumps(object, protocol)`: without a file and hooks most objects need one window and no user code, hence
+    /// none of an engine, and PyO3 need not be told that the thread is attached before there is any.
+    ///
+    /// # Errors
+    /// As [`Engine::dump`].
+    pub fn dumps(
+        py: Python<'py>,
+        protocol: u8,
+        object: &Bound<'py, PyAny>,
+    ) -> R<Option<Bound<'py, PyAny>>> {
+        let mut session = scratch::take();
+        session.start(protocol, false, false, false);
+        session.freeze();
+        let mut state = first_window(py, &mut session, object);
+        if let Ok(Flow::Done) = state {
+            match session.end() {
+                Ok(()) => {
+                    let bytes = session.take_bytes(py);
+                    session.reset(py);
+                    scratch::put(session);
+                    return bytes.map(Some);
+                }
+                Err(fault) => state = Err(fault),
+            }
+        }
+        Python::attach(|_| {
+            let engine = Engine {
+                py,
+                session,
+                config: Config {
+                    protocol,
+                    fix_imports: true,
+                    write: None,
+                    buffer_callback: None,
+                    persistent_id: None,
+                    reducer_override: None,
+                    owner: None,
+                },
+            };
+            engine.go_on(state)
+        })
+    }
+
+    /// Goes on after the first window.
+    fn go_on(mut self, state: F<Flow>) -> R<Option<Bound<'py, PyAny>>> {
+        let result = self.run(state);
+        self.finish(result)
+    }
+
+    fn run(&mut self, mut state: F<Flow>) -> R<()> {
         loop {
             match state {
                 Ok(Flow::Done) => break,
@@ -239,4 +284,17 @@ impl<'a, 'py> Engine<'a, 'py> {
             Err(_) => Err(crate::errors::no_memory(self.py)),
         }
     }
+}
+
+/// Writes the header and as much of `object` as needs no user code and is not nested deeply.
+#[inline]
+fn first_window<'py>(
+    py: Python<'py>,
+    session: &mut Session,
+    object: &Bound<'py, PyAny>,
+) -> F<Flow> {
+    window(py, |window| {
+        session.begin()?;
+        session.save_root(window, window.obj(object))
+    })
 }

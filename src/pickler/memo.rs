@@ -181,6 +181,12 @@ impl Memo {
             .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
     }
 
+    /// Whether the table knows every object.
+    #[inline(always)]
+    pub fn is_settled(&self) -> bool {
+        self.log.is_entered()
+    }
+
     /// Closes a window: everything is counted and every dict exists.
     ///
     /// # Errors

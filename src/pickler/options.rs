@@ -6,6 +6,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::R;
 use crate::object::number::to_c_long;
+use crate::object::world::window;
 
 /// The highest protocol (PEP 574).
 pub const HIGHEST_PROTOCOL: u8 = 5;
@@ -29,6 +30,19 @@ pub fn protocol(value: Option<&Bound<'_, PyAny>>) -> R<u8> {
             &format!("pickle protocol must be <= {HIGHEST_PROTOCOL}"),
         )),
     }
+}
+
+/// The `protocol` argument, if it is an int of the usual kind and fits.
+#[inline]
+pub fn exact_protocol(value: &Bound<'_, PyAny>) -> Option<u8> {
+    let protocol = window(value.py(), |window| {
+        window
+            .obj(value)
+            .as_exact_int()
+            .and_then(|int| int.to_i32())
+    });
+    let protocol = u8::try_from(protocol?).ok()?;
+    (protocol <= HIGHEST_PROTOCOL).then_some(protocol)
 }
 
 /// The callback for out-of-band buffers (PEP 574): None is none.

@@ -124,11 +124,10 @@ impl Session {
     /// # Errors
     /// [`Fault::NoMemory`].
     pub fn begin(&mut self) -> F<()> {
-        if self.protocol >= 2 {
-            self.out.emit([op::PROTO, self.protocol])?;
-        }
         if self.protocol >= 4 {
-            self.out.start_framing();
+            self.out.start_framing([op::PROTO, self.protocol])?;
+        } else if self.protocol >= 2 {
+            self.out.emit([op::PROTO, self.protocol])?;
         }
         if self.hooked {
             self.out.always_attend();
@@ -259,7 +258,9 @@ impl Session {
 
     /// Opens a window: the memo knows every object again.
     pub fn freeze(&mut self) {
-        self.memo.freeze();
+        if !self.memo.is_settled() {
+            self.memo.freeze();
+        }
         self.now += 1;
     }
 

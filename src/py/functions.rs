@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::args::{Argument, DUMP, DUMPS, truth};
+use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::{R, Raised, attr};
 use crate::pickler::engine::{Config, Engine};
@@ -21,6 +22,8 @@ use crate::pickler::options;
 use crate::state::State;
 
 type Keywords<'a, 'py> = Option<&'a Bound<'py, PyTuple>>;
+/// A usual call, in a thread that PyO3 was not told of: None, before anything has happened, if it is not one.
+type Short = for<'a, 'py> fn(Python<'py>, &'a [Argument<'a, 'py>]) -> Option<R<Bound<'py, PyAny>>>;
 type Function = for<'a, 'py> fn(
     Python<'py>,
     &'a [Argument<'a, 'py>],
@@ -51,6 +54,25 @@ fn dumps<'a, 'py>(
         Some(bytes) => Ok(bytes),
         None => Err(errors::runtime_error(py, "no output")),
     }
+}
+
+/// `dumps(object)` and `dumps(object, protocol)` with an exact int.
+#[inline]
+fn dumps_in_short<'py>(
+    py: Python<'py>,
+    args: &[Argument<'_, 'py>],
+) -> Option<R<Bound<'py, PyAny>>> {
+    let (object, protocol) = match args {
+        [object] => (object, QUIRKS.default_protocol),
+        [object, protocol] => (object, options::exact_protocol(protocol)?),
+        _ => return None,
+    };
+    Engine::dumps(py, protocol, object).transpose()
+}
+
+/// A function without a short form.
+fn never<'py>(_py: Python<'py>, _args: &[Argument<'_, 'py>]) -> Option<R<Bound<'py, PyAny>>> {
+    None
 }
 
 fn dump<'a, 'py>(
@@ -85,12 +107,33 @@ fn dump<'a, 'py>(
 ///
 /// # Safety
 /// The arguments are those of a fast call in an attached thread.
+#[inline(always)]
 unsafe fn guard(
+    short: Short,
     function: Function,
     args: *const *mut pyffi::PyObject,
     nargs: pyffi::Py_ssize_t,
     kwnames: *mut pyffi::PyObject,
 ) -> *mut pyffi::PyObject {
+    if kwnames.is_null() && nargs > 0 {
+        // SAFETY: the caller's promise.
+        let py = unsafe { Python::assume_attached() };
+        let run = || {
+            // SAFETY: as in `attached`.
+            short(py, unsafe {
+                std::slice::from_raw_parts(args.cast(), nargs as usize)
+            })
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Some(Ok(result))) => return result.into_ptr(),
+            Ok(Some(Err(_raised))) => return std::ptr::null_mut(),
+            Ok(None) => {}
+            Err(panic) => {
+                let _ = panicked(py, &*panic);
+                return std::ptr::null_mut();
+            }
+        }
+    }
     // Not `assume_attached`: PyO3 has to know that the thread is attached, or each `Py` that is dropped
     // in here waits for the next call that tells it.
     // SAFETY: the caller's promise.
@@ -146,7 +189,7 @@ fn panicked(py: Python<'_>, panic: &(dyn std::any::Any + Send)) -> Raised {
 }
 
 macro_rules! builtins {
-    ($($entry:ident = $function:path, $name:literal, $doc:literal;)*) => {
+    ($($entry:ident = $short:path, $function:path, $name:literal, $doc:literal;)*) => {
         $(
             unsafe extern "C" fn $entry(
                 _module: *mut pyffi::PyObject,
@@ -155,7 +198,7 @@ macro_rules! builtins {
                 kwnames: *mut pyffi::PyObject,
             ) -> *mut pyffi::PyObject {
                 // SAFETY: called by the interpreter as METH_FASTCALL | METH_KEYWORDS.
-                unsafe { guard($function, args, nargs, kwnames) }
+                unsafe { guard($short, $function, args, nargs, kwnames) }
             }
         )*
 
@@ -203,8 +246,8 @@ fn add(
 }
 
 builtins! {
-    dump_entry = dump, c"dump", c"dump($module, /, obj, file, protocol=None, *, fix_imports=True,\n     buffer_callback=None)\n--\n\nWrite a pickle of an object to an open file.\n\nfile: any object with a write(bytes) method. protocol: 0 to 5, negative for the\nhighest. fix_imports: below protocol 3, map names to those of Python 2.\nbuffer_callback: called with each PickleBuffer (PEP 574).\n\nRaises PicklingError if the object cannot be pickled, ValueError for an unknown\nprotocol, and whatever reducers and the file raise.";
-    dumps_entry = dumps, c"dumps", c"dumps($module, /, obj, protocol=None, *, fix_imports=True,\n      buffer_callback=None)\n--\n\nReturn a pickle of an object as bytes.\n\nprotocol: 0 to 5, negative for the highest. fix_imports: below protocol 3, map\nnames to those of Python 2. buffer_callback: called with each PickleBuffer\n(PEP 574).\n\nRaises PicklingError if the object cannot be pickled, ValueError for an unknown\nprotocol, and whatever reducers raise.";
-    load_entry = super::unpickler::load, c"load", c"load($module, /, file, *, fix_imports=True, encoding='ASCII',\n     errors='strict', buffers=())\n--\n\nRead one pickle from an open file and return the object.\n\nfile: an object with read(n) and readline(), and perhaps readinto(buffer) and\npeek(n). fix_imports, encoding, errors: for pickles of Python 2. buffers: the\nout-of-band buffers (PEP 574).\n\nRaises UnpicklingError for a malformed pickle, EOFError for an empty file, and\nwhatever the pickle makes its classes raise. Unpickling runs code: load only\nwhat you trust.";
-    loads_entry = super::unpickler::loads, c"loads", c"loads($module, data, /, *, fix_imports=True, encoding='ASCII',\n      errors='strict', buffers=())\n--\n\nReturn the object of a pickle in a bytes-like object.\n\nfix_imports, encoding, errors: for pickles of Python 2. buffers: the\nout-of-band buffers (PEP 574).\n\nRaises UnpicklingError for a malformed pickle, EOFError for an empty one, and\nwhatever the pickle makes its classes raise. Unpickling runs code: load only\nwhat you trust.";
+    dump_entry = never, dump, c"dump", c"dump($module, /, obj, file, protocol=None, *, fix_imports=True,\n     buffer_callback=None)\n--\n\nWrite a pickle of an object to an open file.\n\nfile: any object with a write(bytes) method. protocol: 0 to 5, negative for the\nhighest. fix_imports: below protocol 3, map names to those of Python 2.\nbuffer_callback: called with each PickleBuffer (PEP 574).\n\nRaises PicklingError if the object cannot be pickled, ValueError for an unknown\nprotocol, and whatever reducers and the file raise.";
+    dumps_entry = dumps_in_short, dumps, c"dumps", c"dumps($module, /, obj, protocol=None, *, fix_imports=True,\n      buffer_callback=None)\n--\n\nReturn a pickle of an object as bytes.\n\nprotocol: 0 to 5, negative for the highest. fix_imports: below protocol 3, map\nnames to those of Python 2. buffer_callback: called with each PickleBuffer\n(PEP 574).\n\nRaises PicklingError if the object cannot be pickled, ValueError for an unknown\nprotocol, and whatever reducers raise.";
+    load_entry = never, super::unpickler::load, c"load", c"load($module, /, file, *, fix_imports=True, encoding='ASCII',\n     errors='strict', buffers=())\n--\n\nRead one pickle from an open file and return the object.\n\nfile: an object with read(n) and readline(), and perhaps readinto(buffer) and\npeek(n). fix_imports, encoding, errors: for pickles of Python 2. buffers: the\nout-of-band buffers (PEP 574).\n\nRaises UnpicklingError for a malformed pickle, EOFError for an empty file, and\nwhatever the pickle makes its classes raise. Unpickling runs code: load only\nwhat you trust.";
+    loads_entry = never, super::unpickler::loads, c"loads", c"loads($module, data, /, *, fix_imports=True, encoding='ASCII',\n      errors='strict', buffers=())\n--\n\nReturn the object of a pickle in a bytes-like object.\n\nfix_imports, encoding, errors: for pickles of Python 2. buffers: the\nout-of-band buffers (PEP 574).\n\nRaises UnpicklingError for a malformed pickle, EOFError for an empty one, and\nwhatever the pickle makes its classes raise. Unpickling runs code: load only\nwhat you trust.";
 }
