@@ -12,6 +12,14 @@ unsafe extern "C" {
     pub fn _PyBytes_Resize(bytes: *mut *mut PyObject, size: Py_ssize_t) -> c_int;
     /// Borrowed look-up along the MRO, NULL without an exception if absent.
     pub fn _PyType_Lookup(ty: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
+    /// `PyObject_GenericGetAttr` with a dict, if not the object's own; if `suppress`, NULL without an
+    /// exception where the attribute is missing.
+    pub fn _PyObject_GenericGetAttrWithDict(
+        object: *mut PyObject,
+        name: *mut PyObject,
+        dict: *mut PyObject,
+        suppress: c_int,
+    ) -> *mut PyObject;
     /// Dict look-up without hashing again; borrowed.
     pub fn _PyDict_GetItem_KnownHash(
         dict: *mut PyObject,

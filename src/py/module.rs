@@ -28,6 +28,8 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PickleError", &state.pickle_error)?;
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;
+    super::pickler::prepare(py);
+    super::unpickler::prepare(py);
     module.add_class::<Pickler>()?;
     module.add_class::<Unpickler>()?;
     module.add_class::<PickleBuffer>()?;

@@ -96,15 +96,20 @@ impl Pickler {
             (settings.write.replace(write), old)
         });
         drop(old);
-        if !QUIRKS.persistent_hooks_are_methods {
+        let base = py.get_type::<Self>();
+        let hook = names.persistent_id.bind(py);
+        if !QUIRKS.persistent_hooks_are_methods && !methods::has_member(slf.as_any(), hook, &base) {
             Self::find_persistent_id(slf)?;
         }
-        let table = attr::get_optional(slf.as_any(), names.dispatch_table.bind(py))?;
-        let table = table.map(Bound::unbind);
-        let old = this.settings.with(py, |settings| {
-            std::mem::replace(&mut settings.dispatch_table, table)
-        });
-        drop(old);
+        let table = names.dispatch_table.bind(py);
+        if !methods::has_member(slf.as_any(), table, &base) {
+            let table = methods::get_optional(slf.as_any(), table, &base)?;
+            let table = table.map(Bound::unbind);
+            let old = this.settings.with(py, |settings| {
+                std::mem::replace(&mut settings.dispatch_table, table)
+            });
+            drop(old);
+        }
         Ok(())
     }
 
@@ -181,7 +186,7 @@ impl Pickler {
             None
         } else {
             let name = State::get(py).names.reducer_override.bind(py);
-            attr::get_optional(slf.as_any(), name)?
+            methods::get_optional(slf.as_any(), name, &py.get_type::<Self>())?
         };
         let (protocol, fix_imports) =
             settings.with(py, |settings| (settings.protocol, settings.fix_imports));
@@ -196,6 +201,11 @@ impl Pickler {
         };
         Engine::dump(py, config, object).map(drop)
     }
+}
+
+/// Finishes the class, before it is used.
+pub fn prepare(py: Python<'_>) {
+    methods::shorten_look_up::<{ "persistent_id".len() }>(&py.get_type::<Pickler>());
 }
 
 /// The engine's view of a Pickler object.

@@ -385,6 +385,11 @@ methods! {
     }
 }
 
+/// Finishes the class, before it is used.
+pub fn prepare(py: Python<'_>) {
+    methods::shorten_look_up::<{ "persistent_load".len() }>(&py.get_type::<Unpickler>());
+}
+
 impl Unpickler {
     fn init(
         slf: &Bound<'_, Self>,
@@ -425,7 +430,9 @@ impl Unpickler {
         drop(old);
         if !QUIRKS.persistent_hooks_are_methods {
             let name = State::get(py).names.persistent_load.bind(py);
-            if let Some(hook) = attr::get_optional(slf.as_any(), name)? {
+            if !methods::has_member(slf.as_any(), name, &py.get_type::<Self>())
+                && let Some(hook) = attr::get_optional(slf.as_any(), name)?
+            {
                 this.replace_hook(py, Some(owned_hook(slf, hook)));
             }
         }
