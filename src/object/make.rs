@@ -42,13 +42,8 @@ pub fn size(py: Python<'_>, value: usize) -> R<Bound<'_, PyAny>> {
 pub fn int_from_le<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
     let bytes = data.bytes();
     if bytes.len() <= 8 {
-        let sign = bytes
-            .last()
-            .map_or(0, |&last| if last < 0x80 { 0 } else { 0xff });
-        let mut wide = [sign; 8];
-        wide[..bytes.len()].copy_from_slice(bytes);
         // SAFETY: no arguments that could be wrong.
-        return unsafe { owned(py, pyffi::PyLong_FromLongLong(i64::from_le_bytes(wide))) };
+        return unsafe { owned(py, pyffi::PyLong_FromLongLong(small_from_le(bytes))) };
     }
     // SAFETY: reads `len` bytes from the start of the slice.
     unsafe {
@@ -56,6 +51,25 @@ pub fn int_from_le<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny
             py,
             ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1),
         )
+    }
+}
+
+/// The value of at most eight bytes: by words that overlap, which is less than a call of `memcpy`.
+#[inline(always)]
+fn small_from_le(bytes: &[u8]) -> i64 {
+    let unsigned = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(&low), Some(&high)) => {
+            let high = u64::from(u32::from_le_bytes(high));
+            u64::from(u32::from_le_bytes(low)) | high << (8 * (bytes.len() - 4))
+        }
+        _ => {
+            let bytes = bytes.iter().rev();
+            bytes.fold(0, |value, &byte| value << 8 | u64::from(byte))
+        }
+    };
+    match 64 - 8 * bytes.len() {
+        64 => 0,
+        unused => (unsigned << unused) as i64 >> unused,
     }
 }
 
@@ -99,63 +113,6 @@ pub fn double_from_text(py: Python<'_>, text: &CStr) -> R<(f64, usize)> {
         return Err(super::Raised::seen(py));
     }
     Ok((value, end.addr() - text.as_ptr().addr()))
-}
-
-/// A str from UTF-8 in which lone surrogates are allowed.
-///
-/// # Errors
-/// UnicodeDecodeError, MemoryError.
-#[inline]
-pub fn text<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
-    let bytes = data.bytes();
-    if let [byte @ ..0x80] = *bytes {
-        // One character: the interpreter's shared str.
-        // SAFETY: no arguments that could be wrong.
-        return unsafe { owned(py, pyffi::PyUnicode_FromOrdinal(byte.into())) };
-    }
-    if is_ascii(bytes) {
-        // SAFETY: a new ASCII str of `len` characters has that many bytes behind its header, and
-        // nobody else has seen it yet.
-        return unsafe {
-            let made = owned(py, pyffi::PyUnicode_New(bytes.len() as isize, 127))?;
-            let start = made.as_ptr().cast::<pyffi::PyASCIIObject>().add(1);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast::<u8>(), bytes.len());
-            Ok(made)
-        };
-    }
-    text_general(py, bytes)
-}
-
-#[inline(never)]
-fn text_general<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
-    // SAFETY: reads `len` bytes from the start of the slice.
-    unsafe {
-        owned(
-            py,
-            pyffi::PyUnicode_DecodeUTF8(
-                bytes.as_ptr().cast(),
-                bytes.len() as isize,
-                c"surrogatepass".as_ptr(),
-            ),
-        )
-    }
-}
-
-/// Whether all bytes are below 128: by words that overlap, since most strings are short.
-#[inline(always)]
-fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().fold(0, |all, &byte| all | byte) < 0x80;
-    };
-    if bytes.len() > 64 {
-        return bytes.is_ascii();
-    }
-    let mut all = u64::from_ne_bytes(*last);
-    for chunk in bytes.as_chunks::<8>().0 {
-        all |= u64::from_ne_bytes(*chunk);
-    }
-    all & HIGH == 0
 }
 
 /// A str from raw-unicode-escape, as UNICODE has it.

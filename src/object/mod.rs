@@ -40,6 +40,7 @@ pub mod read;
 pub mod recipes;
 pub mod signals;
 pub mod templates;
+pub mod text;
 pub mod types;
 pub mod window;
 pub mod world;

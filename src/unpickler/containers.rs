@@ -10,14 +10,6 @@ use crate::object::{R, attr, build, make};
 use crate::state::State;
 
 impl Machine {
-    /// TUPLE, TUPLE1, TUPLE2, TUPLE3: the values from a position on.
-    #[inline]
-    pub fn tuple(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
-        let tuple = make::tuple(cx.py, &mut self.stack.items, from)?;
-        self.stack.push(tuple);
-        Ok(())
-    }
-
     /// LIST.
     pub fn list(&mut self, cx: &Context<'_, '_>, from: usize) -> R<()> {
         let list = make::list(cx.py)?;

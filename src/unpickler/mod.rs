@@ -316,6 +316,23 @@ impl Machine {
         self.put(cx, index)
     }
 
+    /// Pushes an object, and MEMOIZE.
+    #[inline(always)]
+    fn push_memoized<'py>(&mut self, cx: &Context<'_, 'py>, object: Bound<'py, PyAny>) -> R<()> {
+        let memoised = object.clone().unbind();
+        self.stack.push(object);
+        let refused = cx
+            .memo
+            .with(cx.py, move |memo| memo.push(memo.next(), memoised));
+        match refused {
+            None => Ok(()),
+            Some(object) => {
+                let index = cx.memo.with(cx.py, |memo| memo.next());
+                self.put_over(cx, index, object)
+            }
+        }
+    }
+
     /// BINPUT, LONG_BINPUT.
     #[inline(always)]
     fn put(&mut self, cx: &Context<'_, '_>, index: usize) -> R<()> {

@@ -11,7 +11,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::{Op, op};
 use crate::object::cursor::Cursor;
-use crate::object::{R, make, signals};
+use crate::object::{R, make, signals, text};
 
 /// Why the loop has ended.
 pub enum Step<'py> {
@@ -116,6 +116,18 @@ fn steps<'py>(
             };
         }
 
+        // A new object, which is memoised as a rule.
+        macro_rules! push {
+            ($value:expr) => {{
+                let value = $value;
+                if let Some(([op::MEMOIZE], rest)) = at.array() {
+                    at = rest;
+                    check!(machine.push_memoized(cx, value));
+                } else {
+                    machine.stack.push(value);
+                }
+            }};
+        }
         // What may have run code of users.
         macro_rules! user {
             ($result:expr) => {{
@@ -144,7 +156,7 @@ fn steps<'py>(
             Op::ShortBinUnicode => {
                 let [len] = take!();
                 let data = payload!(usize::from(len));
-                machine.stack.push(check!(make::text(py, data)));
+                push!(check!(text::text(py, data)));
             }
             Op::Memoize => check!(machine.memoize(cx)),
             Op::BinInt1 => {
@@ -173,19 +185,19 @@ fn steps<'py>(
             Op::Mark => machine.stack.mark(),
             Op::Tuple1 => {
                 let from = check!(machine.stack.last(py, 1));
-                check!(machine.tuple(cx, from));
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
             }
             Op::Tuple2 => {
                 let from = check!(machine.stack.last(py, 2));
-                check!(machine.tuple(cx, from));
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
             }
             Op::Tuple3 => {
                 let from = check!(machine.stack.last(py, 3));
-                check!(machine.tuple(cx, from));
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
             }
             Op::Tuple => {
                 let from = check!(machine.unmark(cx));
-                check!(machine.tuple(cx, from));
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
             }
             Op::EmptyTuple => {
                 if let Some(([op::NEWOBJ], rest)) = at.array() {
@@ -194,11 +206,11 @@ fn steps<'py>(
                     continue;
                 }
                 let from = machine.stack.len();
-                check!(machine.tuple(cx, from));
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
             }
-            Op::EmptyList => machine.stack.push(check!(make::list(py))),
+            Op::EmptyList => push!(check!(make::list(py))),
             Op::EmptyDict => at = check!(machine.empty_dict(cx, at)),
-            Op::EmptySet => machine.stack.push(check!(make::set(py))),
+            Op::EmptySet => push!(check!(make::set(py))),
             Op::Append => {
                 let from = check!(machine.stack.last(py, 1));
                 user!(machine.append(cx, from));
@@ -253,32 +265,32 @@ fn steps<'py>(
             Op::BinUnicode => {
                 let len = u32::from_le_bytes(take!());
                 let data = payload!(len as usize);
-                machine.stack.push(check!(make::text(py, data)));
+                push!(check!(text::text(py, data)));
             }
             Op::BinUnicode8 => {
                 let len = check!(length::long(py, op, take!()));
                 let data = payload!(len);
-                machine.stack.push(check!(make::text(py, data)));
+                push!(check!(text::text(py, data)));
             }
             Op::ShortBinBytes => {
                 let [len] = take!();
                 let data = bytes!(usize::from(len));
-                machine.stack.push(check!(make::bytes(py, data)));
+                push!(check!(make::bytes(py, data)));
             }
             Op::BinBytes => {
                 let len = u32::from_le_bytes(take!());
                 let data = bytes!(len as usize);
-                machine.stack.push(check!(make::bytes(py, data)));
+                push!(check!(make::bytes(py, data)));
             }
             Op::BinBytes8 => {
                 let len = check!(length::long(py, op, take!()));
                 let data = bytes!(len);
-                machine.stack.push(check!(make::bytes(py, data)));
+                push!(check!(make::bytes(py, data)));
             }
             Op::ByteArray8 => {
                 let len = check!(length::long(py, op, take!()));
                 let data = bytes!(len);
-                machine.stack.push(check!(make::bytearray(py, data)));
+                push!(check!(make::bytearray(py, data)));
             }
             Op::Long1 => {
                 let [len] = take!();

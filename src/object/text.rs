@@ -1,0 +1,186 @@
+//! Making str from the UTF-8 of a stream.
+//!
+//! Most strings are short and ASCII: they are looked at and copied by words, without a call of `memcpy`. What is not ASCII is
+//! decoded here, into a str that is made at its size, since CPython's decoder grows one as it goes.
+//! Lone surrogates and malformed bytes are left to CPython.
+//!
+//! Gain measured: see `benches/` (strings).
+
+use pyo3::ffi as pyffi;
+use pyo3::prelude::*;
+
+use super::cursor::Cursor;
+use super::{R, owned};
+
+/// Bytes with a bit that ASCII does not have.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// A str from UTF-8 in which lone surrogates are allowed.
+///
+/// # Errors
+/// UnicodeDecodeError, MemoryError.
+#[inline]
+pub fn text<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+    let bytes = data.bytes();
+    match bytes.len() {
+        0 | 1 => single(py, bytes),
+        2..8 => short(py, bytes),
+        8..=16 => medium(py, bytes),
+        17..=32 => long(py, bytes),
+        _ if bytes.is_ascii() => ascii(py, bytes),
+        _ => other(py, bytes),
+    }
+}
+
+/// No character or one: the interpreter's shared str.
+#[inline]
+fn single<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    match *bytes {
+        // SAFETY: no arguments that could be wrong.
+        [byte @ ..0x80] => unsafe { owned(py, pyffi::PyUnicode_FromOrdinal(byte.into())) },
+        [] => new_ascii(py, 0).map(|(made, _)| made),
+        _ => general(py, bytes),
+    }
+}
+
+/// 2 to 7 bytes.
+#[inline(always)]
+fn short<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    let len = bytes.len();
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(&low), Some(&high)) => {
+            let all = u32::from_ne_bytes(low) | u32::from_ne_bytes(high);
+            if u64::from(all) & HIGH != 0 {
+                return other(py, bytes);
+            }
+            let (made, start) = new_ascii(py, len)?;
+            // SAFETY: room for `len` bytes, 4 at least.
+            unsafe {
+                start.cast::<[u8; 4]>().write_unaligned(low);
+                start.add(len - 4).cast::<[u8; 4]>().write_unaligned(high);
+            }
+            Ok(made)
+        }
+        _ => {
+            // Two or three.
+            let (low, high) = ([bytes[0], bytes[1]], bytes[len - 1]);
+            if (low[0] | low[1] | high) >= 0x80 {
+                return other(py, bytes);
+            }
+            let (made, start) = new_ascii(py, len)?;
+            // SAFETY: room for `len` bytes, 2 at least.
+            unsafe {
+                start.cast::<[u8; 2]>().write_unaligned(low);
+                start.add(len - 1).write(high);
+            }
+            Ok(made)
+        }
+    }
+}
+
+/// 8 to 16 bytes.
+#[inline(always)]
+fn medium<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    let (Some(&low), Some(&high)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) else {
+        return ascii(py, bytes);
+    };
+    if (u64::from_ne_bytes(low) | u64::from_ne_bytes(high)) & HIGH != 0 {
+        return other(py, bytes);
+    }
+    let len = bytes.len();
+    let (made, start) = new_ascii(py, len)?;
+    // SAFETY: room for `len` bytes, 8 at least.
+    unsafe {
+        start.cast::<[u8; 8]>().write_unaligned(low);
+        start.add(len - 8).cast::<[u8; 8]>().write_unaligned(high);
+    }
+    Ok(made)
+}
+
+/// 17 to 32 bytes.
+#[inline(always)]
+fn long<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    let (Some(&low), Some(&high)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) else {
+        return ascii(py, bytes);
+    };
+    let wide = u128::from(HIGH) << 64 | u128::from(HIGH);
+    if (u128::from_ne_bytes(low) | u128::from_ne_bytes(high)) & wide != 0 {
+        return other(py, bytes);
+    }
+    let len = bytes.len();
+    let (made, start) = new_ascii(py, len)?;
+    // SAFETY: room for `len` bytes, 16 at least.
+    unsafe {
+        start.cast::<[u8; 16]>().write_unaligned(low);
+        start.add(len - 16).cast::<[u8; 16]>().write_unaligned(high);
+    }
+    Ok(made)
+}
+
+/// Bytes that are all ASCII.
+#[inline]
+fn ascii<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    let (made, start) = new_ascii(py, bytes.len())?;
+    // SAFETY: room for so many bytes, in an object that nobody else has seen.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) };
+    Ok(made)
+}
+
+/// A new ASCII str, and where its `len` characters are to be written. The empty str is shared.
+#[inline(always)]
+fn new_ascii(py: Python<'_>, len: usize) -> R<(Bound<'_, PyAny>, *mut u8)> {
+    // SAFETY: the characters of an ASCII str are right behind its header.
+    unsafe {
+        let made = owned(py, pyffi::PyUnicode_New(len as isize, 127))?;
+        let start = made.as_ptr().cast::<pyffi::PyASCIIObject>().add(1);
+        Ok((made, start.cast()))
+    }
+}
+
+/// Bytes that are not all ASCII.
+#[inline(never)]
+fn other<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return general(py, bytes);
+    };
+    // The largest lead byte says what room a character needs.
+    let largest = bytes.iter().fold(0, |largest, &byte| byte.max(largest));
+    let count = text.chars().count();
+    if count == 1 && largest < 0xc4 {
+        // A shared one again.
+        return general(py, bytes);
+    }
+    let limit = match largest {
+        ..0xc4 => 0xff,
+        0xc4..0xf0 => 0xffff,
+        0xf0.. => 0x0010_ffff,
+    };
+    // SAFETY: a new str of `count` characters of one, two or four bytes, right behind its header, which nobody else
+    // has seen and which has a character beyond the next smaller limit.
+    unsafe {
+        let made = owned(py, pyffi::PyUnicode_New(count as isize, limit))?;
+        let start = made.as_ptr().cast::<pyffi::PyCompactUnicodeObject>().add(1);
+        let characters = text.chars().enumerate();
+        match limit {
+            0xff => characters.for_each(|(i, c)| start.cast::<u8>().add(i).write(c as u8)),
+            0xffff => characters.for_each(|(i, c)| start.cast::<u16>().add(i).write(c as u16)),
+            _ => characters.for_each(|(i, c)| start.cast::<u32>().add(i).write(c.into())),
+        }
+        Ok(made)
+    }
+}
+
+#[inline(never)]
+fn general<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    // SAFETY: reads `len` bytes from the start of the slice.
+    unsafe {
+        owned(
+            py,
+            pyffi::PyUnicode_DecodeUTF8(
+                bytes.as_ptr().cast(),
+                bytes.len() as isize,
+                c"surrogatepass".as_ptr(),
+            ),
+        )
+    }
+}
