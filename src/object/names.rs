@@ -45,3 +45,19 @@ pub fn full_name(ty: &Bound<'_, PyType>) -> R<String> {
     let name = ty.fully_qualified_name()?.to_string();
     Ok(name.strip_prefix("__main__.").unwrap_or(&name).to_owned())
 }
+
+/// Whether `__name__` of a callable, a class whose metaclass is `type`, is for certain none of `names`; no str is made.
+pub fn is_other_class(callable: &Bound<'_, PyAny>, names: [&CStr; 2]) -> bool {
+    // SAFETY: the type is checked before its name is read, which is a C string as long as no Python runs.
+    unsafe {
+        if !std::ptr::eq(
+            pyffi::Py_TYPE(callable.as_ptr()),
+            &raw const pyffi::PyType_Type,
+        ) {
+            return false;
+        }
+        let ty = callable.as_ptr().cast::<pyffi::PyTypeObject>();
+        let name = CStr::from_ptr((*ty).tp_name).to_bytes();
+        names.iter().all(|other| !name.ends_with(other.to_bytes()))
+    }
+}

@@ -290,14 +290,18 @@ impl Log {
         result
     }
 
-    /// Calls `enter(address, index)` for every entry that the table does not know; from then on it
-    /// does.
+    /// Calls `enter(address, index)` for every entry that the table does not know and has to know from now on.
+    ///
+    /// A tuple, dict or list that nobody but the log refers to (what reducers return, most of all) cannot
+    /// be met again: it needs no table entry, then or later.
     #[inline]
-    pub fn enter_skipped(&mut self, mut enter: impl FnMut(usize, usize)) {
+    pub fn enter_skipped(&mut self, trust_counts: bool, mut enter: impl FnMut(usize, usize)) {
         for (i, entry) in self.entries.iter_mut().enumerate().skip(self.entered) {
             if *entry & SKIPPED != 0 && is_there(*entry) {
                 *entry &= !TAGS;
-                enter(*entry, i);
+                if !(trust_counts && is_only_here(untagged(*entry))) {
+                    enter(*entry, i);
+                }
             }
         }
         self.entered = self.entries.len();
@@ -378,6 +382,19 @@ fn make_missing(py: Python<'_>, entry: usize) -> R<Bound<'_, PyAny>> {
 
 const MISSING_TEXT: &[u8] = b"(missing)";
 const MISSING_SIZE: isize = MISSING_TEXT.len() as isize;
+
+/// Whether the log has the only reference to a counted object, and none can be had through a weak reference.
+#[inline]
+fn is_only_here(object: *mut pyffi::PyObject) -> bool {
+    // SAFETY: counted, so alive.
+    unsafe {
+        let ty = pyffi::Py_TYPE(object).cast_const();
+        pyffi::Py_REFCNT(object) == 1
+            && (std::ptr::eq(ty, &raw const pyffi::PyTuple_Type)
+                || std::ptr::eq(ty, &raw const pyffi::PyDict_Type)
+                || std::ptr::eq(ty, &raw const pyffi::PyList_Type))
+    }
+}
 
 /// Entries beyond which the memory of a log is not kept.
 const LARGE_LOG: usize = 1 << 16;

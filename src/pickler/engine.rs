@@ -105,7 +105,7 @@ impl<'a, 'py> Engine<'a, 'py> {
     ) -> R<Option<Bound<'py, PyAny>>> {
         let mut session = scratch::take();
         session.start(protocol, false, false, false);
-        session.freeze();
+        session.freeze(true);
         let mut state = first_window(py, &mut session, object);
         if let Ok(Flow::Done) = state {
             match session.end() {
@@ -220,7 +220,7 @@ impl<'a, 'py> Engine<'a, 'py> {
     /// Opens a window.
     fn freeze(&mut self) {
         self.borrow_from_owner();
-        self.session.freeze();
+        self.session.freeze(self.config.owner.is_none());
     }
 
     fn borrow_from_owner(&mut self) {

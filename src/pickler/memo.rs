@@ -18,6 +18,7 @@ use hashbrown::HashTable;
 use pyo3::prelude::*;
 
 use super::near::{Near, Place};
+use crate::compat::QUIRKS;
 use crate::object::world::{Log, Missing};
 use crate::object::{Held, Obj, R};
 
@@ -196,10 +197,13 @@ impl Memo {
         self.log.make_dicts(py)
     }
 
-    /// Opens a window: the table knows every object.
-    pub fn freeze(&mut self) {
+    /// Opens a window: the table knows every object that can be met.
+    ///
+    /// `private` says that nobody can get at objects through the memo itself, as through `Pickler.memo`.
+    #[inline]
+    pub fn freeze(&mut self, private: bool) {
         let mut log = std::mem::take(&mut self.log);
-        log.enter_skipped(|address, index| {
+        log.enter_skipped(private && QUIRKS.counts_are_exact, |address, index| {
             if self.find(address).is_none() {
                 self.enter(address, index as i64);
             }

@@ -257,9 +257,9 @@ impl Session {
     }
 
     /// Opens a window: the memo knows every object again.
-    pub fn freeze(&mut self) {
+    pub fn freeze(&mut self, private: bool) {
         if !self.memo.is_settled() {
-            self.memo.freeze();
+            self.memo.freeze(private);
         }
         self.now += 1;
     }

@@ -18,7 +18,7 @@ use crate::format::opcode::op;
 use crate::object::buffer::{self, pickle_buffer};
 use crate::object::convert::Native;
 use crate::object::instance::attributes;
-use crate::object::names::{full_name, tp_name};
+use crate::object::names::{full_name, is_other_class, tp_name};
 use crate::object::world::{Slot, window};
 use crate::object::{R, attr, convert, signals, types};
 use crate::state::State;
@@ -482,7 +482,8 @@ impl<'py> Engine<'_, 'py> {
         {
             return fail(&messages::reduce_setter(&ty(setter)?));
         }
-        if self.session.protocol < 2 {
+        if self.session.protocol < 2 || is_other_class(callable, [c"__newobj__", c"__newobj_ex__"])
+        {
             return Ok((Form::Call, None));
         }
         let names = &State::get(py).names;
