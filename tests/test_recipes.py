@@ -7,6 +7,7 @@ changed between two dumps. Speed is not a matter here.
 
 from __future__ import annotations
 
+import ast
 import collections
 import copyreg
 import datetime
@@ -178,6 +179,10 @@ class KeywordFailure(Exception):
         self.name = name
 
 
+class OwnNode(ast.Name):
+    _fields = ("x",)
+
+
 class Zone(datetime.tzinfo):
     def __init__(self, name: str = "zone") -> None:
         self.name = name
@@ -342,6 +347,11 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "uuid zero": lambda: uuid.UUID(int=0),
     "uuid safe": lambda: uuid.UUID(int=5, is_safe=uuid.SafeUUID.safe),
     "own uuid": lambda: _own_uuid(),
+    "node": lambda: ast.parse("x = 1 + y"),
+    "node alone": ast.Load,
+    "node empty": ast.Name,
+    "node of a class": lambda: OwnNode(x=text(), extra=[1]),
+    "node with the name of a method": lambda: with_dict(ast.Name("a"), __reduce__=lambda: "text"),
     "fraction": lambda: fractions.Fraction(2**70, 3),
     "fraction of bool": lambda: fractions.Fraction(True),
     "own fraction": lambda: with_dict(OwnFraction(1, 3), x=1),
@@ -390,6 +400,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "counter of one": lambda v: collections.Counter({"k": v}),
     "exception": lambda v: Failure(text(), v, text(1)),
     "exception of one": lambda v: ValueError(v),
+    "node": lambda v: ast.Constant(v, kind=text()),
     "exception state": lambda v: noted(Failure(text()), a=v, b=text()),
 }
 

@@ -165,6 +165,18 @@ pub fn exception<'w>(object: Obj<'w>) -> Option<(Tuple<'w>, Option<Dict<'w>>)> {
     }
 }
 
+/// The dict at `offset`, where the class says that one may be.
+///
+/// `Err` if it is no exact dict.
+#[inline]
+pub fn own_dict(object: Obj<'_>, offset: u16) -> Result<Option<Dict<'_>>, ()> {
+    match slot(object, usize::from(offset)).map(Obj::kind) {
+        None => Ok(None),
+        Some(Kind::Dict(dict)) => Ok(Some(dict)),
+        Some(_) => Err(()),
+    }
+}
+
 /// The object that a slot holds.
 ///
 /// `offset` comes out of a [`Plan`] for the object's class.

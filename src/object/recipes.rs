@@ -48,6 +48,8 @@ pub enum Recipe {
     Decimal,
     /// `BaseException.__reduce__`.
     Exception,
+    /// `ast.AST.__reduce__`, as it is before 3.13; the dict is at this offset.
+    Ast(u16),
     /// `uuid.UUID`: the plan has `int` and `is_safe`.
     Uuid(u32),
     /// `fractions.Fraction`: the plan has numerator and denominator.
@@ -136,6 +138,10 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
         Some("datetime.timedelta") => just(Recipe::TimeDelta),
         Some("decimal.Decimal") => just(Recipe::Decimal),
         Some("BaseException") => just(Recipe::Exception),
+        Some("ast.AST") if cfg!(not(Py_3_13)) => match place {
+            DictPlace::Offset(offset) => just(Recipe::Ast(offset as u16)),
+            _ => NONE,
+        },
         Some("collections.OrderedDict")
             if plain_state()
                 && inherits(ty, &raw mut known::PyODict_Type, &names.items)
@@ -381,7 +387,8 @@ fn module_type<'py>(py: Python<'py>, module: &str, name: &str) -> Option<Bound<'
 
 /// The `tp_name` of the C type of the standard library whose method `name` this is.
 fn method_of(found: &Bound<'_, PyAny>, name: &Py<PyString>) -> Option<&'static str> {
-    const TYPES: [(&str, &str, &str); 8] = [
+    const TYPES: [(&str, &str, &str); 9] = [
+        ("ast.AST", "_ast", "AST"),
         ("datetime.datetime", "_datetime", "datetime"),
         ("datetime.date", "_datetime", "date"),
         ("datetime.time", "_datetime", "time"),

@@ -103,6 +103,7 @@ impl Session {
             Recipe::Date => self.protocol >= 3,
             Recipe::OrderedDict => known::in_order(object),
             Recipe::Exception => known::exception(object).is_some(),
+            Recipe::Ast(offset) => known::own_dict(object, offset).is_ok(),
             Recipe::Slots(plan) => {
                 matches!(attributes, Attributes::Nothing)
                     && self.types.plan(plan).is_some_and(|plan| plan.holds(window))
@@ -218,6 +219,20 @@ impl Session {
                     shared,
                 }))?;
                 return self.start_walk(window, object, Source::Copy, shared);
+            }
+            Recipe::Ast(offset) => {
+                self.out.emit([op::EMPTY_TUPLE])?;
+                if !self.made(object, shared, op::REDUCE)? {
+                    return Ok(Flow::Done);
+                }
+                if let Ok(Some(dict)) = known::own_dict(object, offset) {
+                    return self.save_state_dict(window, object, dict);
+                }
+                // The getter of `__dict__` makes one.
+                self.memo.put_dict_of(object);
+                self.emit_new([op::EMPTY_DICT])?;
+                self.out.emit([op::BUILD])?;
+                return Ok(Flow::Done);
             }
             Recipe::Slots(plan) => {
                 self.out.emit([op::EMPTY_TUPLE])?;
@@ -553,7 +568,7 @@ impl Session {
             return Ok(Flow::Done);
         }
         if dict.is_empty() {
-            // Only an exception's: elsewhere no attributes are no state.
+            // Of an exception or a node: elsewhere no attributes are no state.
             self.emit_new([op::EMPTY_DICT])?;
             self.out.emit([op::BUILD])?;
             return Ok(Flow::Done);
