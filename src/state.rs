@@ -63,6 +63,8 @@ names! {
     find_class = "find_class",
     int = "int",
     is_safe = "is_safe",
+    parts = "_parts",
+    raw_paths = "_raw_paths",
     numerator = "_numerator",
     denominator = "_denominator",
     default_factory = "default_factory",

@@ -14,6 +14,7 @@ import datetime
 import decimal
 import fractions
 import io
+import pathlib
 import sys
 import typing
 import uuid
@@ -177,6 +178,10 @@ class KeywordFailure(Exception):
     def __init__(self, *, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class OwnPath(pathlib.PurePosixPath):
+    pass
 
 
 class OwnNode(ast.Name):
@@ -347,6 +352,13 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "uuid zero": lambda: uuid.UUID(int=0),
     "uuid safe": lambda: uuid.UUID(int=5, is_safe=uuid.SafeUUID.safe),
     "own uuid": lambda: _own_uuid(),
+    "path": lambda: pathlib.PurePosixPath("/usr", text(), "lib"),
+    "path empty": pathlib.PurePosixPath,
+    "path windows": lambda: pathlib.PureWindowsPath("c:/a/b", text()),
+    "path relative": lambda: pathlib.Path("a"),
+    "path of many": lambda: pathlib.PurePosixPath(*map(text, range(7))),
+    "path and its parts": lambda: _with_parts(pathlib.PurePosixPath("/usr", text(), "lib")),
+    "own path": lambda: OwnPath("a", text()),
     "node": lambda: ast.parse("x = 1 + y"),
     "node alone": ast.Load,
     "node empty": ast.Name,
@@ -368,6 +380,12 @@ def _own_uuid() -> Any:
     obj = OwnUuid(int=7)
     object.__setattr__(obj, "extra", text())
     return obj
+
+
+def _with_parts(path: Any) -> Any:
+    """The list that the parts are in, where there is one, is met by itself too."""
+    parts = getattr(path, "_raw_paths", None) or getattr(path, "_parts", None)
+    return [path, parts, parts[1], path.parts]
 
 
 def _with_note(error: BaseException) -> BaseException:

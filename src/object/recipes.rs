@@ -52,6 +52,8 @@ pub enum Recipe {
     Ast(u16),
     /// `uuid.UUID`: the plan has `int` and `is_safe`.
     Uuid(u32),
+    /// `pathlib.PurePath`: the plan has the list of parts.
+    Path(u32),
     /// `fractions.Fraction`: the plan has numerator and denominator.
     Fraction(u32),
 }
@@ -310,6 +312,22 @@ fn in_python(ty: &Bound<'_, PyType>, function: &Bound<'_, PyFunction>) -> Verdic
     if is_library(function, "Fraction.__reduce__", "fractions") {
         return match two(ty, &names.numerator, &names.denominator) {
             Some(plan) => Verdict::Is(Some(Recipe::Fraction(0)), Some(plan)),
+            None => NONE,
+        };
+    }
+    // `tuple(self._parts)`, `tuple(self._raw_paths)`; 3.12 asks a property that computes.
+    let (module, parts) = if cfg!(not(Py_3_12)) {
+        ("pathlib", &names.parts)
+    } else if cfg!(not(Py_3_13)) {
+        return NONE;
+    } else if cfg!(not(Py_3_14)) {
+        ("pathlib._local", &names.raw_paths)
+    } else {
+        ("pathlib", &names.raw_paths)
+    };
+    if is_library(function, "PurePath.__reduce__", module) {
+        return match two(ty, parts, parts) {
+            Some(plan) => Verdict::Is(Some(Recipe::Path(0)), Some(plan)),
             None => NONE,
         };
     }

@@ -14,7 +14,7 @@ use super::session::{Flow, Session};
 use super::task::{Batching, Known, Pair, Phase, Source, Stage, Task, Walk};
 use crate::format::opcode::op;
 use crate::object::instance::{Attributes, DictPlace, attributes};
-use crate::object::kind::{Int, Kind, Tuple};
+use crate::object::kind::{Int, Kind, List};
 use crate::object::known::{self, Deque, Moment};
 use crate::object::read::Text;
 use crate::object::recipes::Recipe;
@@ -117,7 +117,16 @@ impl Session {
                     })
             }),
             Recipe::Fraction(plan) => self.fraction(window, object, plan).is_some(),
+            Recipe::Path(plan) => self.parts(window, object, plan).is_some(),
             _ => true,
+        }
+    }
+
+    /// The list of a path's parts.
+    fn parts<'w>(&self, window: Window<'w>, object: Obj<'w>, plan: u32) -> Option<List<'w>> {
+        match self.types.plan(plan)?.get(window, object, 0)?.1.kind() {
+            Kind::List(list) => Some(list),
+            _ => None,
         }
     }
 
@@ -190,15 +199,20 @@ impl Session {
                 }
                 return self.walk(window, object, recipe, Source::Deque);
             }
-            Recipe::DefaultDict(_) | Recipe::Exception | Recipe::NamedTuple => {
+            Recipe::DefaultDict(_) | Recipe::Exception | Recipe::NamedTuple | Recipe::Path(_) => {
+                let mut shared = !self.is_unique(object, shared);
                 let args = match recipe {
-                    Recipe::NamedTuple => object.as_tuple().map_or(0, Tuple::len),
+                    Recipe::NamedTuple => object.as_tuple().map_or(0, |items| items.len()),
+                    Recipe::Path(plan) => self.parts(window, object, plan).map_or(0, |parts| {
+                        // The parts belong to a list, which may be met by itself.
+                        shared |= !self.is_unique(parts.obj(), false);
+                        parts.len()
+                    }),
                     _ => 0,
                 };
                 if args > 3 {
                     self.out.emit([op::MARK])?;
                 }
-                let shared = !self.is_unique(object, shared);
                 self.push(Task::Known(Known {
                     object: Slot::borrowed(object),
                     recipe,
@@ -357,34 +371,23 @@ impl Session {
         let Some(object) = task.object.get(window) else {
             return Ok(Flow::Done);
         };
-        let (recipe, mut next, shared) = (task.recipe, task.next, task.shared);
+        let (recipe, next, shared) = (task.recipe, task.next, task.shared);
         if task.phase == Phase::Items {
             return self.known_state(window, object);
         }
         match recipe {
-            Recipe::NamedTuple => {
-                let Some(items) = object.as_tuple() else {
-                    return Ok(Flow::Done);
-                };
-                while let Some(item) = items.get(next) {
-                    next += 1;
-                    let flow = self.save(window, item, shared);
-                    if !matches!(flow, Ok(Flow::Done)) {
-                        self.set_next(top, next);
-                        return flow;
-                    }
+            Recipe::NamedTuple => match object.as_tuple() {
+                Some(items) => {
+                    self.known_args(window, top, items.len(), op::NEWOBJ, |i| items.get(i))
                 }
-                match items.len() {
-                    0 => self.out.emit([op::EMPTY_TUPLE])?,
-                    1 => self.emit_missing([op::TUPLE1], Missing::Tuple)?,
-                    2 => self.emit_missing([op::TUPLE2], Missing::Tuple)?,
-                    3 => self.emit_missing([op::TUPLE3], Missing::Tuple)?,
-                    _ => self.emit_missing([op::TUPLE], Missing::Tuple)?,
+                None => Ok(Flow::Done),
+            },
+            Recipe::Path(plan) => match self.parts(window, object, plan) {
+                Some(parts) => {
+                    self.known_args(window, top, parts.len(), op::REDUCE, |i| parts.get(i))
                 }
-                self.pop()?;
-                self.made(object, shared, op::NEWOBJ)?;
-                Ok(Flow::Done)
-            }
+                None => Ok(Flow::Done),
+            },
             Recipe::Counter => {
                 self.emit_missing([op::TUPLE1], Missing::Tuple)?;
                 self.pop()?;
@@ -439,6 +442,41 @@ impl Session {
             }
             _ => Ok(Flow::Done),
         }
+    }
+
+    /// `item…`, the tuple of them that C makes, and `opcode`; the object is then complete.
+    fn known_args<'w>(
+        &mut self,
+        window: Window<'w>,
+        top: usize,
+        len: usize,
+        opcode: u8,
+        get: impl Fn(usize) -> Option<Obj<'w>>,
+    ) -> F<Flow> {
+        let Task::Known(task) = &self.tasks[top] else {
+            return Ok(Flow::Done);
+        };
+        let (object, mut next, shared) = (task.object.get(window), task.next, task.shared);
+        while let Some(item) = get(next) {
+            next += 1;
+            let flow = self.save(window, item, shared);
+            if !matches!(flow, Ok(Flow::Done)) {
+                self.set_next(top, next);
+                return flow;
+            }
+        }
+        match len {
+            0 => self.out.emit([op::EMPTY_TUPLE])?,
+            1 => self.emit_missing([op::TUPLE1], Missing::Tuple)?,
+            2 => self.emit_missing([op::TUPLE2], Missing::Tuple)?,
+            3 => self.emit_missing([op::TUPLE3], Missing::Tuple)?,
+            _ => self.emit_missing([op::TUPLE], Missing::Tuple)?,
+        }
+        self.pop()?;
+        if let Some(object) = object {
+            self.made(object, shared, opcode)?;
+        }
+        Ok(Flow::Done)
     }
 
     fn set_next(&mut self, top: usize, next: usize) {
