@@ -167,13 +167,13 @@ pub fn exception<'w>(object: Obj<'w>) -> Option<(Tuple<'w>, Option<Dict<'w>>)> {
 
 /// The dict at `offset`, where the class says that one may be.
 ///
-/// `Err` if it is no exact dict.
+/// `None` if it is no exact dict, `Some(None)` if there is none.
 #[inline]
-pub fn own_dict(object: Obj<'_>, offset: u16) -> Result<Option<Dict<'_>>, ()> {
+pub fn own_dict(object: Obj<'_>, offset: u16) -> Option<Option<Dict<'_>>> {
     match slot(object, usize::from(offset)).map(Obj::kind) {
-        None => Ok(None),
-        Some(Kind::Dict(dict)) => Ok(Some(dict)),
-        Some(_) => Err(()),
+        None => Some(None),
+        Some(Kind::Dict(dict)) => Some(Some(dict)),
+        Some(_) => None,
     }
 }
 

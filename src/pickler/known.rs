@@ -103,7 +103,7 @@ impl Session {
             Recipe::Date => self.protocol >= 3,
             Recipe::OrderedDict => known::in_order(object),
             Recipe::Exception => known::exception(object).is_some(),
-            Recipe::Ast(offset) => known::own_dict(object, offset).is_ok(),
+            Recipe::Ast(offset) => known::own_dict(object, offset).is_some(),
             Recipe::Slots(plan) => {
                 matches!(attributes, Attributes::Nothing)
                     && self.types.plan(plan).is_some_and(|plan| plan.holds(window))
@@ -239,7 +239,7 @@ impl Session {
                 if !self.made(object, shared, op::REDUCE)? {
                     return Ok(Flow::Done);
                 }
-                if let Ok(Some(dict)) = known::own_dict(object, offset) {
+                if let Some(Some(dict)) = known::own_dict(object, offset) {
                     return self.save_state_dict(window, object, dict);
                 }
                 // The getter of `__dict__` makes one.
