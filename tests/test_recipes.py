@@ -551,6 +551,53 @@ def test_many_frames(name: str) -> None:
     same_bytes(lambda: [make() for _ in range(5000)], [5], ways=["write calls"], shared=False)
 
 
+# --- borrowed methods ---
+
+#: Methods and descriptors whose type is none of the class's bases.
+BORROWED: dict[str, dict[str, Any]] = {
+    "date": {"__reduce__": datetime.date.__reduce__},
+    "datetime": {"__reduce_ex__": datetime.datetime.__reduce_ex__},
+    "time": {"__reduce_ex__": datetime.time.__reduce_ex__},
+    "timedelta": {"__reduce__": datetime.timedelta.__reduce__},
+    "decimal": {"__reduce__": D.__reduce__},
+    "exception": {"__reduce__": BaseException.__reduce__},
+    "deque": {"__reduce__": collections.deque.__reduce__, "__iter__": collections.deque.__iter__},
+    "default": {"__reduce__": collections.defaultdict.__reduce__},
+    "ordered": {"__reduce__": collections.OrderedDict.__reduce__},
+    "counter": {"__reduce__": collections.Counter.__reduce__},
+    "node": {"__reduce__": ast.AST.__reduce__},
+    "fraction": {
+        "__reduce__": fractions.Fraction.__reduce__,
+        "_numerator": fractions.Fraction._numerator,
+        "_denominator": fractions.Fraction._denominator,
+    },
+    "uuid": {
+        "__getstate__": uuid.UUID.__getstate__,
+        "int": uuid.UUID.int,
+        "is_safe": uuid.UUID.is_safe,
+    },
+    "path": {"__reduce__": pathlib.PurePath.__reduce__},
+    "named": {"__getnewargs__": Triple.__getnewargs__},
+    "slots": {"a": Slots.a, "b": Slots.b, "__slotnames__": ["a", "b"]},
+}
+
+
+class Borrows:
+    pass
+
+
+class BorrowsDict(dict):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Borrows, BorrowsDict])
+@pytest.mark.parametrize("name", BORROWED)
+def test_borrowed_methods(name: str, cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for attribute, value in BORROWED[name].items():
+        monkeypatch.setattr(cls, attribute, value, raising=False)
+    same_bytes(lambda: [cls(), cls()], [2, 5])
+
+
 # --- something is changed ------------------------------------------------------------------------
 
 

@@ -308,7 +308,7 @@ impl Class {
         };
         // SAFETY: a type and a name, alive; the result is looked at at once.
         let Some(offset) =
-            (unsafe { slot_offset(ffi::_PyType_Lookup(ty.as_type_ptr(), key.as_ptr())) })
+            (unsafe { slot_offset(ty, ffi::_PyType_Lookup(ty.as_type_ptr(), key.as_ptr())) })
         else {
             return false;
         };
@@ -343,17 +343,28 @@ impl Name {
     }
 }
 
-/// The offset of a slot made by `__slots__`, if that is what a look-up has found.
+/// The offset of a slot made by `__slots__`, if that is what a look-up in `ty` has found.
+///
+/// A descriptor can be put into any class; only one of a base says something of its instances.
 ///
 /// # Safety
 /// NULL or a live object.
-pub(super) unsafe fn slot_offset(found: *mut pyffi::PyObject) -> Option<usize> {
+pub(super) unsafe fn slot_offset(
+    ty: &Bound<'_, PyType>,
+    found: *mut pyffi::PyObject,
+) -> Option<usize> {
     /// `Py_T_OBJECT_EX`.
     const OBJECT_EX: std::ffi::c_int = 16;
     // SAFETY: the type is checked before the fields are read.
     unsafe {
         if found.is_null() || !ptr::eq(pyffi::Py_TYPE(found), &raw const pyffi::PyMemberDescr_Type)
         {
+            return None;
+        }
+        let owner = (*found.cast::<pyffi::PyMemberDescrObject>())
+            .d_common
+            .d_type;
+        if pyffi::PyType_IsSubtype(ty.as_type_ptr(), owner) == 0 {
             return None;
         }
         let member = (*found.cast::<pyffi::PyMemberDescrObject>()).d_member;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use super::kind::{Dict, Kind, Tuple};
 use super::types::Plan;
@@ -224,7 +224,7 @@ impl Plan {
 }
 
 /// The offset of an object member of a C type, if a look-up has found one that is read as it is.
-pub(super) fn member_offset(found: &Bound<'_, PyAny>) -> Option<u16> {
+pub(super) fn member_offset(ty: &Bound<'_, PyType>, found: &Bound<'_, PyAny>) -> Option<u16> {
     /// `_Py_T_OBJECT`: NULL is None.
     const OBJECT: std::ffi::c_int = 6;
     // SAFETY: the type is checked before the fields are read.
@@ -235,7 +235,11 @@ pub(super) fn member_offset(found: &Bound<'_, PyAny>) -> Option<u16> {
         ) {
             return None;
         }
-        let member = (*found.as_ptr().cast::<pyffi::PyMemberDescrObject>()).d_member;
+        let descr = found.as_ptr().cast::<pyffi::PyMemberDescrObject>();
+        if pyffi::PyType_IsSubtype(ty.as_type_ptr(), (*descr).d_common.d_type) == 0 {
+            return None;
+        }
+        let member = (*descr).d_member;
         let offset = u16::try_from((*member).offset).ok()?;
         ((*member).type_code == OBJECT && offset > 0).then_some(offset)
     }

@@ -113,7 +113,7 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     if !is(&reduce_ex, &state.object_reduce_ex) {
         return match reduce_ex
             .as_ref()
-            .and_then(|f| method_of(f, &names.reduce_ex))
+            .and_then(|f| method_of(ty, f, &names.reduce_ex))
         {
             _ if place == DictPlace::Unknown || cfg!(Py_GIL_DISABLED) => NONE,
             Some("datetime.datetime") => just(Recipe::DateTime),
@@ -135,7 +135,7 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
         return in_python(ty, function);
     }
     let plain_state = || is(&lookup(ty, &names.getstate), &state.object_getstate);
-    match method_of(&reduce, &names.reduce) {
+    match method_of(ty, &reduce, &names.reduce) {
         Some("datetime.date") => just(Recipe::Date),
         Some("datetime.timedelta") => just(Recipe::TimeDelta),
         Some("decimal.Decimal") => just(Recipe::Decimal),
@@ -163,7 +163,7 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
             if inherits(ty, &raw mut pyffi::PyDict_Type, &names.items) =>
         {
             let factory = lookup(ty, &names.default_factory);
-            match factory.and_then(|found| known::member_offset(&found)) {
+            match factory.and_then(|found| known::member_offset(ty, &found)) {
                 Some(offset) => just(Recipe::DefaultDict(offset)),
                 None => NONE,
             }
@@ -252,7 +252,7 @@ fn slots(ty: &Bound<'_, PyType>, slotnames: &Bound<'_, PyList>) -> Verdict {
         };
         let member = lookup(ty, &name.clone().unbind());
         // SAFETY: None or a live object.
-        let offset = member.and_then(|member| unsafe { slot_offset(member.as_ptr()) });
+        let offset = member.and_then(|member| unsafe { slot_offset(ty, member.as_ptr()) });
         let Some(offset) = offset else {
             return NONE;
         };
@@ -272,7 +272,7 @@ fn two(ty: &Bound<'_, PyType>, first: &Py<PyString>, second: &Py<PyString>) -> O
     let slot = |name: &Py<PyString>| {
         let member = lookup(ty, name)?;
         // SAFETY: a live object.
-        let offset = unsafe { slot_offset(member.as_ptr()) }?;
+        let offset = unsafe { slot_offset(ty, member.as_ptr()) }?;
         Some((name.clone_ref(py).into_any(), offset))
     };
     Some(Plan {
@@ -403,8 +403,12 @@ fn module_type<'py>(py: Python<'py>, module: &str, name: &str) -> Option<Bound<'
     made_in_c.then_some(ty)
 }
 
-/// The `tp_name` of the C type of the standard library whose method `name` this is.
-fn method_of(found: &Bound<'_, PyAny>, name: &Py<PyString>) -> Option<&'static str> {
+/// The `tp_name` of the C type of the standard library, a base of `ty`, whose method `name` this is.
+fn method_of(
+    ty: &Bound<'_, PyType>,
+    found: &Bound<'_, PyAny>,
+    name: &Py<PyString>,
+) -> Option<&'static str> {
     const TYPES: [(&str, &str, &str); 9] = [
         ("ast.AST", "_ast", "AST"),
         ("datetime.datetime", "_datetime", "datetime"),
@@ -429,6 +433,11 @@ fn method_of(found: &Bound<'_, PyAny>, name: &Py<PyString>) -> Option<&'static s
         Bound::from_borrowed_ptr(py, (*descr).d_common.d_type.cast())
     };
     let owner = owner.cast_into::<PyType>().ok()?;
+    // A method can be put into any class; an instance has the layout of its bases only.
+    // SAFETY: type objects, alive.
+    if unsafe { pyffi::PyType_IsSubtype(ty.as_type_ptr(), owner.as_type_ptr()) } == 0 {
+        return None;
+    }
     // The type's own method of that name, not another one under it.
     if !lookup(&owner, name).is_some_and(|own| own.is(found)) {
         return None;

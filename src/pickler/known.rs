@@ -7,7 +7,9 @@
 //! code while its owner is in progress, the thaw makes the reduce value after all (`unfreeze.rs`): user code sees
 //! what it sees with C. Items and slots are walked in `walk.rs`.
 //!
-//! Measured on 3.11, C's time to ours with and without recipes: see the table at [`Session::write_known`].
+//! C's time to ours without and with recipes, thousands of objects on 3.11: subclasses of dict and list 0.6, 1.9; slots
+//! 1.1, 2.7; OrderedDict 0.8, 14; deque 0.7, 20; defaultdict 0.7, 4; Counter 0.9, 2 to 5; datetime 0.85, 8; timedelta
+//! 0.7, 8; Decimal 0.9, 5; exceptions 0.8, 3.5; namedtuple 0.8, 10; UUID 0.9, 5; Fraction 1.0, 8; paths 1.0, 10.
 
 use super::fault::F;
 use super::session::{Flow, Session};
