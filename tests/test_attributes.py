@@ -10,7 +10,9 @@ import copyreg
 import gc
 import inspect
 import io
+import subprocess
 import sys
+import sysconfig
 import types
 from typing import Any
 
@@ -595,3 +597,32 @@ def test_picklers_cannot_be_pickled() -> None:
         for protocol in PROTOCOLS:
             ours, theirs = attempt(c.dumps, make(ox), protocol), attempt(c.dumps, make(c), protocol)
             assert isinstance(ours, Raised) and ours.type is theirs.type
+
+
+LOOK_UPS = """
+import ctypes
+import sys
+
+# the place of tp_getattro in a type object (the layout of builds with the GIL)
+OFFSET = 18 * ctypes.sizeof(ctypes.c_void_p)
+
+
+def look_up(cls):
+    return ctypes.c_void_p.from_address(id(cls) + OFFSET).value
+
+
+before = type("Before", (), {})
+import oxipickle._pickle
+
+after = type("After", (), {})
+assert look_up(before) == look_up(after) == look_up(object)
+for cls in (oxipickle._pickle.Pickler, oxipickle._pickle.Unpickler):
+    assert look_up(type("Sub", (cls,), {})) == look_up(cls), cls
+"""
+
+
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="another layout")
+def test_classes_of_others_look_attributes_up_as_before() -> None:
+    """Our own classes have a look-up of their own; `object` keeps its own, and so do later classes."""
+    done = subprocess.run([sys.executable, "-c", LOOK_UPS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

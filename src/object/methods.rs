@@ -118,7 +118,10 @@ pub fn shorten_look_up<const SPECIAL: usize>(class: &Bound<'_, PyType>) {
             return;
         };
         let wrapper = wrapper.cast::<WrapperDescriptor>();
-        if (*wrapper).wrapped != own as usize {
+        // A class without `__getattribute__` finds that of `object`, which is not ours to change.
+        if !std::ptr::eq((*wrapper).class, class.as_type_ptr())
+            || (*wrapper).wrapped != own as usize
+        {
             return;
         }
         OWN_LOOK_UPS[SPECIAL].store(own as usize, Ordering::Relaxed);
