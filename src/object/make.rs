@@ -295,6 +295,23 @@ pub fn bytes_shared<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAn
     }
 }
 
+/// Asks Python's allocator whether it has that many bytes.
+///
+/// # Errors
+/// MemoryError.
+#[cold]
+pub fn ask_for_memory(py: Python<'_>, size: usize) -> R<()> {
+    // SAFETY: what was allocated is freed at once.
+    unsafe {
+        let memory = pyffi::PyMem_Malloc(size);
+        if memory.is_null() {
+            return Err(crate::errors::no_memory(py));
+        }
+        pyffi::PyMem_Free(memory);
+    }
+    Ok(())
+}
+
 /// A bytearray.
 ///
 /// # Errors

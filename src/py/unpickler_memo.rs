@@ -12,8 +12,8 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, number};
-use crate::unpickler::memo::{Memo, settle_all};
+use crate::object::{R, make, number};
+use crate::unpickler::memo::{FIRST, Memo, settle_all};
 
 /// A view of the memo of an Unpickler.
 #[pyclass(
@@ -61,14 +61,18 @@ impl UnpicklerMemoProxy {
 
     /// Remove all items from memo.
     #[pyo3(text_signature = "($self, /)")]
-    fn clear(&self, py: Python<'_>) {
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
         if let Some(unpickler) = &self.unpickler {
+            // Without memory for a new memo, C keeps the old one.
+            make::ask_for_memory(py, FIRST * size_of::<usize>())
+                .map_err(|raised| raised.take(py))?;
             let old = unpickler.get().memo.with(py, |memo| {
                 let empty = memo.cleared();
                 mem::replace(memo, empty)
             });
             drop(old);
         }
+        Ok(())
     }
 
     /// Copy the memo to a new object.

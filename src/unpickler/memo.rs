@@ -20,7 +20,7 @@ use crate::object::cell::Shared;
 use crate::object::{R, instance, methods};
 
 /// Places that a memo has at first; it then grows to twice the index that it lacks.
-const FIRST: usize = 32;
+pub const FIRST: usize = 32;
 
 /// Entries by index. The indices come from the stream, so their hashes must not be foreseeable.
 type Sparse = HashMap<usize, Py<PyAny>, RandomState>;
