@@ -1,4 +1,4 @@
-//! Attribute look-ups and calls: optional and dotted look-up, calls with 0 to 3 arguments.
+//! Attribute look-ups and calls: optional and dotted look-up, calls with 0 to 3 arguments, methods.
 //!
 //! Everything here may run Python code, so everything takes and gives owned references. This file
 //! must not raise errors of its own.
@@ -135,6 +135,34 @@ pub fn call_method1<'py>(
     };
     // SAFETY: a new reference, or NULL with an exception.
     unsafe { owned(object.py(), result) }
+}
+
+/// Whether the class has a method of that name and looks it up in the ordinary way: then
+/// [`call_method1`] does what a look-up and a call would, and makes no bound method.
+#[inline]
+pub fn has_plain_method(object: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    // SAFETY: types, alive; what is found is borrowed and looked at before anything else runs.
+    unsafe {
+        let ty = pyffi::Py_TYPE(object.as_ptr());
+        let generic = pyffi::PyBaseObject_Type.tp_getattro.map(|f| f as usize);
+        if (*ty).tp_getattro.map(|f| f as usize) != generic {
+            return false;
+        }
+        let found = ffi::_PyType_Lookup(ty, name.as_ptr());
+        !found.is_null()
+            && ffi::type_flags(pyffi::Py_TYPE(found)) & pyffi::Py_TPFLAGS_METHOD_DESCRIPTOR != 0
+    }
+}
+
+/// Whether that method is written in C.
+#[inline]
+pub fn has_quiet_method(object: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    // SAFETY: types, alive; what is found is borrowed and looked at before anything else runs.
+    unsafe {
+        let found = ffi::_PyType_Lookup(pyffi::Py_TYPE(object.as_ptr()), name.as_ptr());
+        let ty: *const pyffi::PyTypeObject = &raw const pyffi::PyMethodDescr_Type;
+        !found.is_null() && std::ptr::eq(pyffi::Py_TYPE(found), ty)
+    }
 }
 
 /// The fixed size of an object, in bytes.

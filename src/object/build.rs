@@ -1,6 +1,7 @@
 //! Making instances and giving them their state.
 
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
@@ -37,14 +38,45 @@ pub fn new_object<'py>(
     }
 }
 
-/// Whether making an instance without arguments runs no code but `object.__new__`.
-#[inline]
-pub fn is_plain_new(class: &Bound<'_, PyType>) -> bool {
-    // SAFETY: types, alive; fields are read.
+/// What CPython puts into a class that has `__new__` or `__init__` in Python; 0 until the self-test.
+static PYTHON_NEW: AtomicUsize = AtomicUsize::new(0);
+static PYTHON_INIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds out how classes with constructors in Python are told from others.
+///
+/// # Errors
+/// What making a class raises.
+pub fn self_test(py: Python<'_>) -> PyResult<()> {
+    let names = PyDict::new(py);
+    names.set_item("__new__", py.get_type::<PyDict>())?;
+    names.set_item("__init__", py.get_type::<PyDict>())?;
+    let class = py
+        .get_type::<PyType>()
+        .call1(("Layout", (py.get_type::<PyAny>(),), names))?
+        .cast_into::<PyType>()?;
+    // SAFETY: a type, alive; fields are read.
     unsafe {
-        let base = &raw const pyffi::PyBaseObject_Type;
-        (*class.as_type_ptr()).tp_new.map(|f| f as usize) == (*base).tp_new.map(|f| f as usize)
+        let raw = class.as_type_ptr();
+        PYTHON_NEW.store((*raw).tp_new.map_or(0, |f| f as usize), Ordering::Relaxed);
+        PYTHON_INIT.store((*raw).tp_init.map_or(0, |f| f as usize), Ordering::Relaxed);
     }
+    Ok(())
+}
+
+/// Whether the class has a `__new__` that is written in C.
+#[inline]
+pub fn has_quiet_new(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: a type, alive; a field is read.
+    let new = unsafe { (*class.as_type_ptr()).tp_new.map_or(0, |f| f as usize) };
+    new != 0 && new != PYTHON_NEW.load(Ordering::Relaxed)
+}
+
+/// Whether the class has an `__init__` that is written in C, or none.
+#[inline]
+fn has_quiet_init(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: a type, alive; a field is read.
+    let init = unsafe { (*class.as_type_ptr()).tp_init.map_or(0, |f| f as usize) };
+    init != PYTHON_INIT.load(Ordering::Relaxed)
 }
 
 /// Whether the object is an exact dict without items that has `references` references and no more.
@@ -73,15 +105,59 @@ pub fn is_atom(object: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// Whether a call cannot reach any object of the stream: a class made in C gets nothing but atoms.
+/// Whether setting an item is what it is for a dict: the object is one, and its class has no `__setitem__`.
+#[inline]
+pub fn sets_items_as_dict(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: types, alive; fields are read. A subclass of dict has the slots of a mapping.
+    unsafe {
+        if pyffi::PyDict_CheckExact(object.as_ptr()) != 0 {
+            return true;
+        }
+        let own = (*pyffi::Py_TYPE(object.as_ptr())).tp_as_mapping;
+        let usual = pyffi::PyDict_Type.tp_as_mapping;
+        pyffi::PyDict_Check(object.as_ptr()) != 0
+            && !own.is_null()
+            && (*own).mp_ass_subscript.map(|f| f as usize)
+                == (*usual).mp_ass_subscript.map(|f| f as usize)
+    }
+}
+
+/// Whether the object is an OrderedDict and no instance of a subclass.
+#[inline]
+pub fn is_ordered_dict(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object; types are compared by address.
+    unsafe {
+        ptr::eq(
+            pyffi::Py_TYPE(object.as_ptr()),
+            &raw const ffi::PyODict_Type,
+        )
+    }
+}
+
+/// Whether the object is an exact list, tuple or dict without items.
+fn is_empty_container(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object, whose type is checked before its size is read.
+    unsafe {
+        let raw = object.as_ptr();
+        (pyffi::PyTuple_CheckExact(raw) != 0 && pyffi::PyTuple_GET_SIZE(raw) == 0)
+            || (pyffi::PyList_CheckExact(raw) != 0 && pyffi::PyList_GET_SIZE(raw) == 0)
+            || (pyffi::PyDict_CheckExact(raw) != 0 && pyffi::PyDict_Size(raw) == 0)
+    }
+}
+
+/// Whether a call cannot reach any object of the stream that matters: a class made in C gets nothing but atoms and
+/// empty containers.
 #[inline]
 pub fn is_quiet_call(callable: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> bool {
-    // SAFETY: a live object; the flags are read of a type only.
-    let made_in_c = unsafe {
-        pyffi::PyType_Check(callable.as_ptr()) != 0
-            && ffi::type_flags(callable.as_ptr().cast()) & pyffi::Py_TPFLAGS_HEAPTYPE == 0
-    };
-    made_in_c && args.as_slice().iter().all(is_atom)
+    // A metaclass may have a `__call__` of its own.
+    let made_in_c = callable
+        .cast_exact::<PyType>()
+        .is_ok_and(|class| has_quiet_new(class) && has_quiet_init(class));
+    made_in_c
+        && args
+            .as_slice()
+            .iter()
+            .all(|arg| is_atom(arg) || is_empty_container(arg))
 }
 
 /// `setattr(object, name, value)` for a name that may be no str.

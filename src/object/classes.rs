@@ -18,9 +18,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
 use super::convert::str_eq;
-use super::instance::{KeyEntry, Keys, SPLIT};
+use super::inline_values::{MOST, SharedKeys, Values};
 use super::make::Items;
-use super::{ffi, make, types};
+use super::{build, ffi, make, types};
 use crate::state::State;
 
 /// Whether the self-test has passed.
@@ -42,6 +42,8 @@ struct Class {
     plain: bool,
     /// Whether BUILD with slot values is nothing but `object.__setattr__` for each.
     slotted: bool,
+    /// Where instances keep the dict that BUILD with a dict updates, 0 if that is not all.
+    dict_offset: usize,
     /// The class's table of attribute names that `names` was taken from.
     keys: usize,
     names: Vec<Name>,
@@ -60,9 +62,6 @@ struct Name {
     /// Where an instance has the attribute: the slot of an inline value, or the offset of a slot.
     place: usize,
 }
-
-/// Attributes that an instance can keep inline.
-const MOST: usize = 30;
 
 impl Classes {
     /// Gives `object` the attributes in `items[from..]`, names and values by turns, and takes them off the
@@ -93,6 +92,61 @@ impl Classes {
             values.set(&slots[..count], items, from);
         }
         true
+    }
+
+    /// Whether BUILD with a dict updates the dict of `object`, which the object has no items in and nobody else
+    /// knows; and then interns the names in `items[from..]`, names and values by turns.
+    pub fn prepare_dict(
+        &mut self,
+        object: &Bound<'_, PyAny>,
+        items: &mut Items,
+        from: usize,
+    ) -> bool {
+        let Some(class) = self.class(&object.get_type()) else {
+            return false;
+        };
+        if class.dict_offset == 0 {
+            return false;
+        }
+        // SAFETY: a dict or NULL is at the offset.
+        unsafe {
+            let dict = *object
+                .as_ptr()
+                .byte_add(class.dict_offset)
+                .cast::<*mut pyffi::PyObject>();
+            if !dict.is_null()
+                && !build::is_empty_dict(&Bound::from_borrowed_ptr(object.py(), dict), 2)
+            {
+                return false;
+            }
+        }
+        let pairs = items[from..].as_chunks_mut::<2>().0;
+        let py = object.py();
+        let is_str = |name: &Py<PyAny>| name.bind(py).is_exact_instance_of::<PyString>();
+        if !pairs.iter().all(|[name, _]| is_str(name)) {
+            return false;
+        }
+        for (turn, [name, _]) in pairs.iter_mut().enumerate() {
+            class.intern(turn, name, py);
+        }
+        true
+    }
+
+    /// Gives `object` a dict, as [`Classes::prepare_dict`] has allowed.
+    pub fn set_dict(&mut self, object: &Bound<'_, PyAny>, dict: Bound<'_, PyAny>) {
+        let Some(class) = self.class(&object.get_type()) else {
+            return;
+        };
+        debug_assert!(class.dict_offset != 0);
+        // SAFETY: a dict or NULL is at the offset. The old dict is empty: dropping it runs nothing.
+        unsafe {
+            let place = object
+                .as_ptr()
+                .byte_add(class.dict_offset)
+                .cast::<*mut pyffi::PyObject>();
+            let old = place.replace(dict.into_ptr());
+            pyffi::Py_XDECREF(old);
+        }
     }
 
     /// Sets the slots of `object` that are named in `items[from..]`, and takes the items off the stack: what
@@ -151,7 +205,7 @@ impl Classes {
     #[cold]
     #[inline(never)]
     fn look_at(&mut self, ty: &Bound<'_, PyType>, bucket: usize) -> Option<()> {
-        let (plain, slotted) = judge(ty);
+        let (plain, slotted, dict_offset) = judge(ty);
         // Looking up names has given the class a version tag, if it can have one.
         let version = types::version(ty.as_type_ptr());
         if version == 0 {
@@ -165,6 +219,7 @@ impl Classes {
             version,
             plain,
             slotted,
+            dict_offset,
             keys: 0,
             names: Vec::new(),
             members: Vec::new(),
@@ -238,6 +293,33 @@ impl Class {
         let place = keys.find(&key)?;
         self.names.push(Name::new(name, key, place));
         Some(place)
+    }
+
+    /// Makes a name, an exact str, the interned one.
+    #[inline]
+    fn intern(&mut self, turn: usize, name: &mut Py<PyAny>, py: Python<'_>) {
+        let known = match self.names.get(turn) {
+            Some(known) if known.is(name) => Some(known),
+            _ => self.names.iter().find(|known| known.is(name)),
+        };
+        let key = match known {
+            Some(known) => known.key.clone_ref(py).into_any(),
+            None => self.interned(name.bind(py)),
+        };
+        let old = std::mem::replace(name, key);
+        drop(old.into_bound(py));
+    }
+
+    #[cold]
+    fn interned(&mut self, name: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let key = make::interned(name.clone());
+        if let (Ok(seen), Ok(key)) = (name.cast_exact(), key.cast_exact::<PyString>()) {
+            if self.names.len() == MOST {
+                self.names.clear();
+            }
+            self.names.push(Name::new(seen, key.clone(), 0));
+        }
+        key.unbind()
     }
 
     /// Makes `members` begin with the names among `pairs`, in their order; false if one is no slot of the
@@ -376,11 +458,11 @@ pub(super) unsafe fn slot_offset(
 }
 
 /// Whether nothing of what BUILD does to an instance of `ty` without attributes is overridden: for a state
-/// that is a dict, and for the slots of one that is a pair.
-fn judge(ty: &Bound<'_, PyType>) -> (bool, bool) {
+/// that is a dict, and for the slots of one that is a pair; and where instances keep a dict of their own.
+fn judge(ty: &Bound<'_, PyType>) -> (bool, bool, usize) {
     let names = &State::get(ty.py()).names;
     if cfg!(Py_GIL_DISABLED) || !WRITABLE.load(Ordering::Relaxed) {
-        return (false, false);
+        return (false, false, 0);
     }
     // SAFETY: type objects, alive; only fields are read. What a look-up gives is borrowed and looked at
     // before anything else runs.
@@ -404,8 +486,23 @@ fn judge(ty: &Bound<'_, PyType>) -> (bool, bool) {
             && SharedKeys::of(raw).is_shared();
         let slotted = usual
             && (*raw).tp_setattro.map(|f| f as usize) == (*base).tp_setattro.map(|f| f as usize);
-        (plain, slotted)
+        let own_dict = usual
+            && flags & pyffi::Py_TPFLAGS_MANAGED_DICT == 0
+            && (*raw).tp_dictoffset > 0
+            && is_usual_dict(getter(ffi::_PyType_Lookup(raw, names.dict.as_ptr())));
+        let dict_offset = if own_dict {
+            (*raw).tp_dictoffset as usize
+        } else {
+            0
+        };
+        (plain, slotted, dict_offset)
     }
+}
+
+/// Whether the getter behind a `__dict__` gives the dict of the object and makes it if there is none.
+fn is_usual_dict(getter: usize) -> bool {
+    let generic: unsafe extern "C" fn(_, _) -> _ = pyffi::PyObject_GenericGetDict;
+    getter != 0 && (getter == generic as usize || getter == USUAL_DICT.load(Ordering::Relaxed))
 }
 
 /// The getter behind the `__dict__` that a class statement makes.
@@ -424,154 +521,6 @@ unsafe fn getter(found: *mut pyffi::PyObject) -> usize {
         }
         let definition = (*found.cast::<pyffi::PyGetSetDescrObject>()).d_getset;
         (*definition).get.map_or(0, |get| get as usize)
-    }
-}
-
-/// A class's table of attribute names, which all its instances share. It only ever grows.
-#[derive(Clone, Copy)]
-struct SharedKeys(*const Keys);
-
-impl SharedKeys {
-    /// Those of a class made by a class statement.
-    ///
-    /// # Safety
-    /// The class is alive and has `Py_TPFLAGS_HEAPTYPE`.
-    #[inline(always)]
-    unsafe fn of(ty: *mut pyffi::PyTypeObject) -> Self {
-        // SAFETY: promised by the caller.
-        SharedKeys(unsafe {
-            (*ty.cast::<pyffi::PyHeapTypeObject>())
-                .ht_cached_keys
-                .cast()
-        })
-    }
-
-    fn is_shared(self) -> bool {
-        // SAFETY: NULL, or a table that belongs to a live class.
-        !self.0.is_null() && unsafe { (*self.0).kind == SPLIT }
-    }
-
-    /// The place of a name, which is interned like those in the table.
-    fn find(self, name: &Bound<'_, PyString>) -> Option<usize> {
-        // SAFETY: `judge` has seen that the table is a shared one; its entries follow its head
-        // and its index.
-        unsafe {
-            let keys = self.0;
-            let entries = keys
-                .add(1)
-                .byte_add(1 << (*keys).log2_index_bytes)
-                .cast::<KeyEntry>();
-            let count = usize::try_from((*keys).nentries).unwrap_or(0).min(MOST);
-            (0..count).find(|&slot| (*entries.add(slot)).key == name.as_ptr())
-        }
-    }
-
-    /// Number of places that an instance has.
-    #[cfg(not(Py_3_13))]
-    fn capacity(self) -> usize {
-        // SAFETY: as in `find`.
-        usize::try_from(unsafe { (*self.0).nentries + (*self.0).usable }).unwrap_or(0)
-    }
-}
-
-/// The inline values of an instance that has no attributes yet.
-struct Values {
-    /// `values[slot]` is NULL or owned by the instance.
-    values: *mut *mut pyffi::PyObject,
-    /// Number of attributes.
-    size: *mut u8,
-    /// Their slots, in the order in which they were set.
-    order: *mut u8,
-    capacity: usize,
-}
-
-impl Values {
-    /// None if the instance has a dict, or attributes.
-    ///
-    /// # Safety
-    /// The class of `object` is one that [`judge`] approves of.
-    #[inline]
-    unsafe fn empty_of(object: &Bound<'_, PyAny>, _keys: SharedKeys) -> Option<Self> {
-        // SAFETY: the flags of such a class put the words read here in front of the object and, since
-        // 3.13, the values behind it.
-        let values = unsafe {
-            let words = object.as_ptr().cast::<*mut u8>();
-            #[cfg(Py_3_13)]
-            {
-                let ty = pyffi::Py_TYPE(object.as_ptr());
-                let size = usize::try_from((*ty).tp_basicsize).ok()?;
-                // Capacity, size, embedded, valid; the values; the order.
-                let head = object.as_ptr().cast::<u8>().add(size);
-                if !words.sub(3).read().is_null() || *head.add(3) == 0 {
-                    return None;
-                }
-                let capacity = usize::from(*head);
-                let values = head.add(8).cast::<*mut pyffi::PyObject>();
-                Values {
-                    values,
-                    size: head.add(1),
-                    order: values.add(capacity).cast(),
-                    capacity,
-                }
-            }
-            #[cfg(not(Py_3_13))]
-            {
-                #[cfg(Py_3_12)]
-                let head = {
-                    let word = words.sub(3).read();
-                    if word.addr() & 1 == 0 {
-                        return None;
-                    }
-                    word.add(1)
-                };
-                #[cfg(not(Py_3_12))]
-                let head = {
-                    let head = words.sub(4).read();
-                    if head.is_null() || !words.sub(3).read().is_null() {
-                        return None;
-                    }
-                    head
-                };
-                // In front of the values, downwards: size of what is in front, size, the order.
-                let room = usize::from(*head.sub(1)).checked_sub(2)?;
-                Values {
-                    values: head.cast(),
-                    size: head.sub(2),
-                    order: head.sub(3),
-                    capacity: _keys.capacity().min(room),
-                }
-            }
-        };
-        // SAFETY: as above.
-        (unsafe { *values.size } == 0).then_some(values)
-    }
-
-    /// Moves the values of `items[from..]`, names and values by turns, to their slots.
-    ///
-    /// # Safety
-    /// The slots are different and below `capacity`, one for each pair.
-    #[inline]
-    unsafe fn set(self, slots: &[u8], items: &mut Items, from: usize) {
-        debug_assert!(items.len() - from == 2 * slots.len());
-        // SAFETY: the pairs leave the stack first and belong to this function then. The slots are
-        // empty and inside the arrays. Nothing runs in between: the names, which are dropped last, are
-        // exact str.
-        unsafe {
-            items.set_len(from);
-            let pairs = items.as_ptr().add(from).cast::<[*mut pyffi::PyObject; 2]>();
-            for (i, &slot) in slots.iter().enumerate() {
-                *self.values.add(usize::from(slot)) = (*pairs.add(i))[1];
-                #[cfg(Py_3_13)]
-                let place = self.order.add(i);
-                #[cfg(not(Py_3_13))]
-                let place = self.order.sub(i);
-                *place = slot;
-            }
-            *self.size = slots.len() as u8;
-            for i in 0..slots.len() {
-                pyffi::Py_DECREF((*pairs.add(i))[0]);
-            }
-        }
     }
 }
 

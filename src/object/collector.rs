@@ -19,6 +19,9 @@ pub const PAUSES: bool = cfg!(not(Py_3_12));
 #[derive(Default)]
 pub struct Pause {
     on: bool,
+    /// Whether nothing is known of the collector since [`Pause::end`].
+    #[cfg_attr(Py_3_12, allow(dead_code))]
+    due: bool,
 }
 
 impl Pause {
@@ -32,7 +35,8 @@ impl Pause {
     #[inline]
     pub fn begin(&mut self, _py: Python<'_>) {
         #[cfg(not(Py_3_12))]
-        if !self.on {
+        if self.due {
+            self.due = false;
             // SAFETY: the thread is attached.
             self.on = unsafe { pyffi::PyGC_Disable() } != 0;
         }
@@ -41,9 +45,12 @@ impl Pause {
     /// Lets the collector run again.
     #[inline(always)]
     pub fn end(&mut self) {
-        if self.is_on() {
-            self.on = false;
-            enable();
+        if PAUSES {
+            self.due = true;
+            if self.on {
+                self.on = false;
+                enable();
+            }
         }
     }
 }

@@ -69,6 +69,8 @@ unsafe extern "C" {
         little_endian: c_int,
         is_signed: c_int,
     ) -> c_int;
+    /// `collections.OrderedDict`.
+    pub static mut PyODict_Type: PyTypeObject;
     /// A new reference, NULL with an exception.
     pub fn PyPickleBuffer_FromObject(object: *mut PyObject) -> *mut PyObject;
     /// The view inside a PickleBuffer; NULL with an exception if it is released.

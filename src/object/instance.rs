@@ -348,7 +348,7 @@ pub(crate) fn read<'py>(object: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, B
     let found = match place {
         // SAFETY: the class has the managed-dict flag.
         DictPlace::Managed => unsafe { managed(object) },
-        _ => Attributes::Unreadable,
+        place => attributes(window, object, place),
     };
     match found {
         Attributes::Inline(inline) => (0..inline.len())

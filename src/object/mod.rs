@@ -26,6 +26,7 @@ pub mod convert;
 pub mod cursor;
 pub mod ffi;
 pub mod filling;
+mod inline_values;
 pub mod instance;
 pub mod interpreter;
 pub mod kept;

@@ -7,7 +7,7 @@ use super::functions;
 use super::pickler::Pickler;
 use super::unpickler::Unpickler;
 use crate::object::buffer::PickleBuffer;
-use crate::object::{classes, instance, interpreter, templates};
+use crate::object::{build, classes, instance, interpreter, templates};
 use crate::state::State;
 
 /// Optimized implementation of the pickle module.
@@ -25,6 +25,7 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let state = State::load(py)?;
     classes::self_test(py)?;
     templates::self_test(py)?;
+    build::self_test(py)?;
     module.add("PickleError", &state.pickle_error)?;
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;

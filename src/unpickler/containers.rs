@@ -54,9 +54,18 @@ impl Machine {
         list: &Bound<'py, PyAny>,
         from: usize,
     ) -> R<()> {
-        self.thaw(cx)?;
         let names = &State::get(cx.py).names;
-        if let Some(extend) = attr::get_optional(list, names.extend.bind(cx.py))? {
+        let extend = names.extend.bind(cx.py);
+        let plain = attr::has_plain_method(list, extend);
+        if !plain || !attr::has_quiet_method(list, extend) {
+            self.thaw(cx)?;
+        }
+        if plain {
+            let items = self.take_list(cx, from)?;
+            attr::call_method1(list, extend, &items)?;
+            return Ok(());
+        }
+        if let Some(extend) = attr::get_optional(list, extend)? {
             let items = self.take_list(cx, from)?;
             attr::call1(&extend, &items)?;
             return Ok(());
@@ -114,13 +123,15 @@ impl Machine {
         object: &Bound<'py, PyAny>,
         from: usize,
     ) -> R<()> {
-        let dict = object.cast_exact::<PyDict>();
-        if self.is_frozen() && (dict.is_err() || !self.are_keys_atoms(cx, from)) {
+        let as_dict = build::sets_items_as_dict(object);
+        if self.is_frozen()
+            && !((as_dict || build::is_ordered_dict(object)) && self.are_keys_atoms(cx, from))
+        {
             self.thaw(cx)?;
         }
-        match dict {
-            Ok(dict) => make::fill_dict(dict, &mut self.stack.items, from),
-            Err(_) => self.fill_other(cx, object, from),
+        match object.cast::<PyDict>() {
+            Ok(dict) if as_dict => make::fill_dict(dict, &mut self.stack.items, from),
+            _ => self.fill_other(cx, object, from),
         }
     }
 

@@ -103,7 +103,7 @@ impl Machine {
         if let Some(&Pending { at: place, index }) = self.pending.last()
             && place + 1 == mark
         {
-            if let Some(rest) = self.build_directly(cx, place, index, at) {
+            if let Some(rest) = self.build_directly(cx, place, index, at)? {
                 self.pending.pop();
                 return Ok(rest);
             }
@@ -138,7 +138,7 @@ impl Machine {
             // The dict is as EMPTY_DICT and MEMOIZE have left it: on the stack, in the memo, here.
             if build::is_empty_dict(&dict, 3)
                 && cx.memo.with(cx.py, move |memo| memo.holds(index, address))
-                && let Some(rest) = self.build_directly(cx, place - 1, Some(index), at)
+                && let Some(rest) = self.build_directly(cx, place - 1, Some(index), at)?
             {
                 let object = cx.memo.with(cx.py, move |memo| memo.withdraw(index));
                 super::release(cx.py, object);
@@ -159,33 +159,37 @@ impl Machine {
         place: usize,
         index: Option<usize>,
         at: Cursor<'w>,
-    ) -> Option<Cursor<'w>> {
-        let ([next], rest) = at.array()?;
+    ) -> R<Option<Cursor<'w>>> {
+        let Some(([next], rest)) = at.array() else {
+            return Ok(None);
+        };
         let below = match next {
             op::BUILD => 1,
             op::TUPLE2 => 2,
-            _ => return None,
+            _ => return Ok(None),
         };
         // BUILD takes an instance and its state from above the mark that is topmost now. Without items the
         // instance would stay one that can be built directly, and the virtual entry would show
         // what it gets then.
         let count = self.stack.len() - place;
         if place < self.stack.fence() + below || count.is_multiple_of(2) || count == 1 {
-            return None;
+            return Ok(None);
         }
         let instance = self.stack.items[place - below].bind(cx.py).clone();
         // An instance is memoised just before its state.
         let owner = index.map_or(0, |index| index.wrapping_sub(1));
         let address = instance.as_ptr().addr();
         if index.is_some() && !cx.memo.with(cx.py, move |memo| memo.holds(owner, address)) {
-            return None;
+            return Ok(None);
         }
         if next == op::TUPLE2 {
-            return self.build_slots(cx, place, index, rest, &instance);
+            return Ok(self.build_slots(cx, place, index, rest, &instance));
         }
         let from = place + 1;
-        if !self.classes.build(&instance, &mut self.stack.items, from) {
-            return None;
+        if !self.classes.build(&instance, &mut self.stack.items, from)
+            && !self.build_dict(cx, &instance, from)?
+        {
+            return Ok(None);
         }
         self.stack.cut(cx.py, place);
         if let Some(index) = index {
@@ -194,7 +198,27 @@ impl Machine {
             });
             self.loose = true;
         }
-        Some(rest)
+        Ok(Some(rest))
+    }
+
+    /// The part of [`Machine::build_directly`] for instances with a dict of their own: the items become that dict.
+    fn build_dict<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        instance: &Bound<'py, PyAny>,
+        from: usize,
+    ) -> R<bool> {
+        let items = &mut self.stack.items;
+        if !self.classes.prepare_dict(instance, items, from) {
+            return Ok(false);
+        }
+        let dict = if self.large {
+            self.templates.dict_of(cx.py, items, from)?
+        } else {
+            make::dict_of(cx.py, items, from)?
+        };
+        self.classes.set_dict(instance, dict);
+        Ok(true)
     }
 
     /// The part of [`Machine::build_directly`] for slots: the state is the pair of None and the dict.

@@ -43,7 +43,7 @@ impl Machine {
         if !build::has_new(ty) {
             return Err(bad_new(py, &class, args.as_any(), None));
         }
-        if self.is_frozen() && !build::is_plain_new(ty) {
+        if self.is_frozen() && !build::has_quiet_new(ty) {
             self.thaw(cx)?;
         }
         let object = build::new_object(ty, &args, None)?;
@@ -148,7 +148,11 @@ impl Machine {
         let instance = self.stack.top(py)?.clone();
         self.thaw(cx)?;
         let names = &State::get(py).names;
-        if let Some(setstate) = attr::get_optional(&instance, names.setstate.bind(py))? {
+        let setstate = names.setstate.bind(py);
+        if attr::has_plain_method(&instance, setstate) {
+            return attr::call_method1(&instance, setstate, &state).map(drop);
+        }
+        if let Some(setstate) = attr::get_optional(&instance, setstate)? {
             attr::call1(&setstate, &state)?;
             return Ok(());
         }
