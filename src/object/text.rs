@@ -1,7 +1,7 @@
 //! Making str from the UTF-8 of a stream.
 //!
-//! Most strings are short and ASCII: they are looked at and copied by words, without a call of `memcpy`. What is not ASCII is
-//! decoded here, into a str that is made at its size, since CPython's decoder grows one as it goes.
+//! Most strings are short and ASCII: they are looked at and copied by words, without a call of `memcpy`. What is not ASCII and
+//! short is decoded here, into a str that is made at its size, since CPython's decoder grows one as it goes.
 //! Lone surrogates and malformed bytes are left to CPython.
 //!
 //! Gain measured: see `benches/` (strings).
@@ -11,6 +11,9 @@ use pyo3::prelude::*;
 
 use super::cursor::Cursor;
 use super::{R, owned};
+
+/// Bytes of text that is decoded here if it is not ASCII.
+const SHORT: usize = 128;
 
 /// Bytes with a bit that ASCII does not have.
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -140,6 +143,10 @@ fn new_ascii(py: Python<'_>, len: usize) -> R<(Bound<'_, PyAny>, *mut u8)> {
 /// Bytes that are not all ASCII.
 #[inline(never)]
 fn other<'py>(py: Python<'py>, bytes: &[u8]) -> R<Bound<'py, PyAny>> {
+    // CPython is good at long text that is mostly ASCII.
+    if bytes.len() > SHORT {
+        return general(py, bytes);
+    }
     let Ok(text) = str::from_utf8(bytes) else {
         return general(py, bytes);
     };
