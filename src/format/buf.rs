@@ -139,6 +139,14 @@ impl<B: Backing> Buf<B> {
         self.len += bytes.len();
     }
 
+    /// Writes `N` bytes for which there is room, of which the first `n` count.
+    #[inline(always)]
+    pub fn put_front<const N: usize>(&mut self, bytes: [u8; N], n: usize) {
+        assert!(n <= N);
+        self.put(bytes);
+        self.len -= N - n;
+    }
+
     /// Writes a header, the bytes of a slice and a trailer, for which there is room, with one check.
     #[inline(always)]
     pub fn put_wrapped<const N: usize, const M: usize>(

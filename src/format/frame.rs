@@ -136,6 +136,12 @@ impl<B: Backing> Output<B> {
         self.buf.put(bytes);
     }
 
+    /// Writes `N` bytes for which [`Output::has_room`], of which the first `n` count.
+    #[inline(always)]
+    pub fn put_front<const N: usize>(&mut self, bytes: [u8; N], n: usize) {
+        self.buf.put_front(bytes, n);
+    }
+
     /// Writes a header, a payload and a trailer for which [`Output::has_room`].
     #[inline(always)]
     pub fn put_wrapped<const N: usize, const M: usize>(

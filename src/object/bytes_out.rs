@@ -14,6 +14,9 @@ use crate::format::buf::{Backing, NoMemory};
 /// Up to this size results are collected in the scratch vector.
 pub const SCRATCH_SIZE: usize = 64 * 1024;
 
+/// Bytes allocated beyond what is asked for.
+const SLACK: usize = 1024;
+
 impl Default for BytesOut {
     fn default() -> Self {
         BytesOut {
@@ -110,7 +113,9 @@ unsafe impl Backing for BytesOut {
         }
         let (start, capacity) = self.region();
         // Doubling costs address space, not memory: pages beyond what is written stay untouched.
+        // After a large payload there is room for what usually ends a pickle.
         let wanted = size
+            .saturating_add(SLACK)
             .max(capacity.saturating_mul(2))
             .min(isize::MAX as usize - 64);
         if wanted < size {

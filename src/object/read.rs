@@ -192,6 +192,18 @@ impl<'w> Int<'w> {
         self.to_i32_rare()
     }
 
+    /// The value, if it has one or two digits of 30 bits.
+    #[inline]
+    pub fn to_i60(self) -> Option<i64> {
+        let (digits, negative) = self.digits();
+        let magnitude = match *digits {
+            [low, high] => i64::from(low) | i64::from(high) << SHIFT,
+            [low] => i64::from(low),
+            _ => return None,
+        };
+        Some(if negative { -magnitude } else { magnitude })
+    }
+
     #[cold]
     fn to_i32_rare(self) -> Option<i32> {
         let (digits, negative) = self.digits();

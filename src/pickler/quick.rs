@@ -11,8 +11,8 @@ use crate::object::Obj;
 use crate::object::kind::{Int, Kind, List, Str};
 use crate::object::read::Text;
 
-/// The longest of these opcodes with its argument: BINFLOAT.
-const LONGEST: usize = 9;
+/// The longest of these opcodes with its argument: LONG1.
+const LONGEST: usize = 10;
 
 impl Session {
     /// Writes a leaf, if it is one of these and nothing has to be looked at before; says whether it did.
@@ -38,6 +38,11 @@ impl Session {
                     .put([if value { op::NEWTRUE } else { op::NEWFALSE }]);
                 true
             }
+            // Met before: members of enums, classes, whatever is shared.
+            Kind::Other if !object.is_sole() => match self.memo.get(object) {
+                Some(index) => self.quick_get(index),
+                None => false,
+            },
             _ => false,
         }
     }
@@ -50,8 +55,28 @@ impl Session {
         }
         match object.kind() {
             Kind::Str(string) => self.quick_str(string, shared),
+            Kind::Int(int) => self.quick_int(int),
             _ => false,
         }
+    }
+
+    /// Writes a GET.
+    #[inline(always)]
+    fn quick_get(&mut self, index: i64) -> bool {
+        // An index that a user made up has errors of its own.
+        let Ok(index) = u32::try_from(index) else {
+            return false;
+        };
+        if !self.out.has_room(LONGEST) {
+            return false;
+        }
+        let [a, b, c, d] = index.to_le_bytes();
+        if index < 256 {
+            self.out.put([op::BINGET, a]);
+        } else {
+            self.out.put([op::LONG_BINGET, a, b, c, d]);
+        }
+        true
     }
 
     /// Writes the ints and floats of a list from index `from` on, at most `most`; says how many.
@@ -68,7 +93,13 @@ impl Session {
         {
             if let Some(int) = item.as_exact_int() {
                 let Some(value) = int.to_i32() else {
-                    break;
+                    let Some(value) = int.to_i60() else {
+                        break;
+                    };
+                    let (bytes, size) = long1(value);
+                    run.put(bytes, size);
+                    done += 1;
+                    continue;
                 };
                 // One store of eight bytes, of which two, three or five count.
                 let bits = value as u32;
@@ -83,7 +114,7 @@ impl Session {
                 run.put(word.to_le_bytes(), size);
             } else if let Some(float) = item.as_exact_float() {
                 let [a, b, c, d, e, f, g, h] = float.value().to_be_bytes();
-                run.put([op::BINFLOAT, a, b, c, d, e, f, g, h], LONGEST);
+                run.put([op::BINFLOAT, a, b, c, d, e, f, g, h], 9);
             } else {
                 break;
             }
@@ -94,12 +125,17 @@ impl Session {
 
     #[inline(always)]
     fn quick_int(&mut self, int: Int<'_>) -> bool {
-        let Some(value) = int.to_i32() else {
-            return false;
-        };
         if !self.out.has_room(LONGEST) {
             return false;
         }
+        let Some(value) = int.to_i32() else {
+            let Some(value) = int.to_i60() else {
+                return false;
+            };
+            let (bytes, size) = long1(value);
+            self.out.put_front(bytes, size);
+            return true;
+        };
         let [a, b, c, d] = value.to_le_bytes();
         match value {
             0..=0xff => self.out.put([op::BININT1, a]),
@@ -123,20 +159,20 @@ impl Session {
         if self.is_unique(string.obj(), shared) {
             self.memo.put_sole(string.obj());
         } else if let Some(index) = self.memo.meet(string.obj()) {
-            // An index that a user made up has errors of its own.
-            let Ok(index) = u32::try_from(index) else {
-                return false;
-            };
-            let [a, b, c, d] = index.to_le_bytes();
-            if index < 256 {
-                self.out.put([op::BINGET, a]);
-            } else {
-                self.out.put([op::LONG_BINGET, a, b, c, d]);
-            }
-            return true;
+            return self.quick_get(index);
         }
         self.out
             .put_wrapped([op::SHORT_BINUNICODE, size], bytes, [op::MEMOIZE]);
         true
     }
+}
+
+/// LONG1 of a number that is too large for BININT, and how many of the bytes count.
+#[inline]
+fn long1(value: i64) -> ([u8; LONGEST], usize) {
+    // Two's complement, as short as it keeps the sign.
+    let bits = 65 - (value ^ (value >> 63)).leading_zeros();
+    let size = bits.div_ceil(8) as usize;
+    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+    ([op::LONG1, size as u8, a, b, c, d, e, f, g, h], 2 + size)
 }
