@@ -246,9 +246,7 @@ def test_negative_binstring() -> None:
 #: `message` holds classes that its library makes anew; the ints have a test of their own.
 #: The states of instances met a second time have a test of their own too.
 STATES_MET_AGAIN = ("instance_and_its_dict", "instance_deleted_and_set_again")
-LOADABLE = [
-    name for name in CASES if name not in ("frames_of_ints", "message", *STATES_MET_AGAIN)
-]
+LOADABLE = [name for name in CASES if name not in ("frames_of_ints", "message", *STATES_MET_AGAIN)]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
