@@ -70,6 +70,26 @@ for _byte in range(256):
 
 # --- STOP, PROTO, POP, POP_MARK, DUP, MARK ------------------------------------------------------
 
+listed(
+    "two marks",
+    [
+        start + b"((" + closing + end
+        for start in (
+            b"}",
+            b"}\x94",
+            b"}q\x00",
+            b"K\x01}",
+            b"]",
+            b"]\x94",
+            b"\x8f",
+            b"\x8f\x94",
+            b"",
+        )
+        for closing in (b"u", b"e", b"\x90", b"t", b"l", b"d", b"1", b"0")
+        for end in (b"", b".", b"0.", b"K\x01.", b"u.", b"K\x01K\x02u.")
+    ],
+)
+
 streams(
     "stop",
     on_empty=b".",

@@ -102,6 +102,8 @@ impl Machine {
         let mark = self.stack.unmark(cx.py)?;
         if let Some(&Pending { at: place, index }) = self.pending.last()
             && place + 1 == mark
+            // Not of a second mark right behind the dict's own.
+            && self.stack.fence() < mark
         {
             if let Some(rest) = self.build_directly(cx, place, index, at)? {
                 self.pending.pop();
