@@ -43,8 +43,9 @@ pub struct Inline<'w> {
     window: std::marker::PhantomData<Obj<'w>>,
 }
 
+/// An entry of a key table whose keys are all str; in others a hash comes before.
 #[repr(C)]
-pub(super) struct KeyEntry {
+pub struct KeyEntry {
     pub(super) key: *mut pyffi::PyObject,
     pub(super) value: *mut pyffi::PyObject,
 }
@@ -240,6 +241,22 @@ unsafe fn managed<'w>(object: Obj<'w>) -> Attributes<'w> {
         if keys.is_null() || (*keys).kind != SPLIT {
             return Attributes::Unreadable;
         }
+        let inline = inline_of(keys, values);
+        if inline.is_empty() {
+            return Attributes::Nothing;
+        }
+        Attributes::Inline(inline)
+    }
+}
+
+/// The items that a key table and the values to it stand for: those of an instance, or of a dict that was made of them.
+///
+/// # Safety
+/// Both belong together, are alive and do not change for `'w`; `keys` has the kind [`SPLIT`].
+#[inline(always)]
+pub(super) unsafe fn inline_of<'w>(keys: *const Keys, values: *const u8) -> Inline<'w> {
+    // SAFETY: promised by the caller.
+    unsafe {
         let entries = keys
             .add(1)
             .byte_add(1 << (*keys).log2_index_bytes)
@@ -262,16 +279,13 @@ unsafe fn managed<'w>(object: Obj<'w>) -> Attributes<'w> {
             values.cast::<*mut pyffi::PyObject>(),
             values.sub(3),
         );
-        if len == 0 {
-            return Attributes::Nothing;
-        }
-        Attributes::Inline(Inline {
+        Inline {
             entries,
             values: items,
             order,
             len,
             window: std::marker::PhantomData,
-        })
+        }
     }
 }
 

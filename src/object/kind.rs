@@ -119,6 +119,14 @@ impl<'w> Obj<'w> {
         (unsafe { pyffi::PyTuple_Check(self.as_ptr()) } != 0).then_some(Tuple(self))
     }
 
+    /// Whether the object is exactly an int or a float.
+    #[inline(always)]
+    pub fn is_number(self) -> bool {
+        let ty = self.ty().0;
+        std::ptr::eq(ty, &raw const pyffi::PyLong_Type)
+            || std::ptr::eq(ty, &raw const pyffi::PyFloat_Type)
+    }
+
     /// The object as an int, if it is exactly one.
     #[inline(always)]
     pub fn as_exact_int(self) -> Option<Int<'w>> {

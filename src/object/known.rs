@@ -96,6 +96,62 @@ pub fn timedelta(object: Obj<'_>) -> [i32; 3] {
     }
 }
 
+/// The parts of a `datetime.timezone`.
+#[repr(C)]
+struct ZoneObject {
+    base: pyffi::PyObject,
+    offset: *mut pyffi::PyObject,
+    /// NULL if it has none.
+    name: *mut pyffi::PyObject,
+}
+
+/// The arguments that a `datetime.timezone` was made with, a `timedelta` and a str; the caller knows that it is one.
+#[inline]
+pub fn timezone<'w>(object: Obj<'w>) -> (Obj<'w>, Option<Obj<'w>>) {
+    // SAFETY: as in `datetime`; `zone_is_readable` has seen the layout.
+    unsafe {
+        let raw = object.as_ptr().cast::<ZoneObject>();
+        let name = (*raw).name;
+        let name = (!name.is_null()).then(|| Obj::from_ptr(name));
+        (Obj::from_ptr((*raw).offset), name)
+    }
+}
+
+/// Whether time zones are laid out as expected.
+pub(super) fn zone_is_readable(py: Python<'_>) -> bool {
+    static READABLE: OnceLock<bool> = OnceLock::new();
+    let test = || -> PyResult<bool> {
+        let module = py.import("_datetime")?;
+        let class = module.getattr("timezone")?;
+        let hour = module.getattr("timedelta")?.call1((0, 3600))?;
+        let zones = [
+            class.getattr("utc")?,
+            class.call1((&hour,))?,
+            class.call1((&hour, "an hour"))?,
+        ];
+        let mut fine = true;
+        for zone in zones {
+            let parts = zone.call_method0("__getinitargs__")?;
+            let parts = parts.cast_into::<pyo3::types::PyTuple>()?;
+            fine &= class.cast::<PyType>()?.is(zone.get_type())
+                && zone
+                    .get_type()
+                    .getattr("__basicsize__")?
+                    .extract::<usize>()?
+                    == size_of::<ZoneObject>();
+            if fine {
+                // SAFETY: nothing in it runs Python.
+                let window = unsafe { Window::open() };
+                let (offset, name) = timezone(window.obj(&zone));
+                fine = parts.get_item(0)?.as_ptr() == offset.as_ptr()
+                    && parts.get_item(1).ok().map(|own| own.as_ptr()) == name.map(Obj::as_ptr);
+            }
+        }
+        Ok(fine)
+    };
+    *READABLE.get_or_init(|| test().unwrap_or(false))
+}
+
 /// The text of a C `Decimal` into `out`, if it is ASCII and fits; how many bytes.
 ///
 /// It is what `Decimal.__reduce__` gives, also where a subclass overrides `__str__`.

@@ -50,6 +50,38 @@ fn loaded<'py>(name: &Bound<'py, PyString>) -> Option<Bound<'py, PyModule>> {
     Some(module)
 }
 
+/// Where a module that is loaded was: addresses, to be compared and not followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The module.
+    pub module: usize,
+    /// Its `__spec__`, of which it gets a new one when it is imported again.
+    pub spec: usize,
+}
+
+/// The name of the package that a module is in, and where it was.
+pub type Package = (Py<PyString>, Standing);
+
+/// Where the module and the package that it is in are, if importing the module would find them in
+/// `sys.modules` and do nothing else.
+pub fn standing(name: &Bound<'_, PyString>) -> Option<(Standing, Option<Package>)> {
+    let py = name.py();
+    let of = |module: &Bound<'_, PyModule>| {
+        let spec = item(&module_dict(module)?, State::get(py).names.spec.bind(py))?;
+        Some(Standing {
+            module: module.as_ptr().addr(),
+            spec: spec.as_ptr().addr(),
+        })
+    };
+    let own = of(&loaded(name)?)?;
+    let Some(dot) = find_dot(name) else {
+        return Some((own, None));
+    };
+    let package = prefix(name, dot)?;
+    let standing = of(&loaded(&package)?)?;
+    Some((own, Some((package.unbind(), standing))))
+}
+
 /// The module of that name, if its import is over.
 fn ready<'py>(
     modules: &Bound<'py, PyAny>,
@@ -179,7 +211,7 @@ fn prefix<'py>(
 }
 
 /// Names such as `__dict__`, which a module's type may answer for.
-fn is_special(name: &Bound<'_, PyString>) -> bool {
+pub(super) fn is_special(name: &Bound<'_, PyString>) -> bool {
     // SAFETY: `name` is a str and the index is in it.
     unsafe {
         pyffi::PyUnicode_GET_LENGTH(name.as_ptr()) > 0

@@ -44,6 +44,8 @@ pub enum Recipe {
     Time,
     /// `datetime.timedelta`.
     TimeDelta,
+    /// `datetime.timezone`.
+    TimeZone,
     /// `decimal.Decimal`.
     Decimal,
     /// `BaseException.__reduce__`.
@@ -81,6 +83,15 @@ impl Recipe {
     }
 }
 
+/// A method in Python that `object.__reduce_ex__` would call, as long as the instance has no attribute of that name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direct {
+    /// The class's `__reduce__`, which gives the reduce value.
+    Reduce,
+    /// The class's `__getstate__`, which gives the state of an object that is made with NEWOBJ and without arguments.
+    State,
+}
+
 /// What was found.
 pub(super) enum Verdict {
     /// Nothing may be kept: the class's slots are not known yet.
@@ -95,18 +106,44 @@ fn just(recipe: Recipe) -> Verdict {
     Verdict::Is(Some(recipe), None)
 }
 
+/// Whether a look-up finds this.
+fn is(found: &Option<Bound<'_, PyAny>>, own: &Py<PyAny>) -> bool {
+    found.as_ref().is_some_and(|found| found.is(own))
+}
+
+/// Whether nothing about the class changes what `object.__reduce_ex__` looks up.
+fn is_usual(ty: &Bound<'_, PyType>) -> bool {
+    let state = State::get(ty.py());
+    looks_up_plainly(ty)
+        && is(&lookup(ty, &state.names.class), &state.object_class)
+        // It asks the class, hence the metaclass, for `__reduce__`.
+        && is(&lookup(&ty.get_type(), &state.names.reduce), &state.object_reduce)
+}
+
+/// Which method in Python stands for the reduce protocol of a class without a recipe.
+pub(super) fn direct(ty: &Bound<'_, PyType>) -> Option<Direct> {
+    let state = State::get(ty.py());
+    let names = &state.names;
+    let in_python =
+        |name| lookup(ty, name).is_some_and(|found| found.is_exact_instance_of::<PyFunction>());
+    if !is_usual(ty) || !is(&lookup(ty, &names.reduce_ex), &state.object_reduce_ex) {
+        return None;
+    }
+    if !is(&lookup(ty, &names.reduce), &state.object_reduce) {
+        return in_python(&names.reduce).then_some(Direct::Reduce);
+    }
+    let plain = lookup(ty, &names.getnewargs_ex).is_none()
+        && lookup(ty, &names.getnewargs).is_none()
+        && can_be_made(ty)
+        && has_items(ty) == Some(Recipe::Plain);
+    (plain && in_python(&names.getstate)).then_some(Direct::State)
+}
+
 /// Looks at a class.
 pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     let state = State::get(ty.py());
     let names = &state.names;
-    let is = |found: &Option<Bound<'_, PyAny>>, own: &Py<PyAny>| {
-        found.as_ref().is_some_and(|found| found.is(own))
-    };
-    if !looks_up_plainly(ty)
-        || !is(&lookup(ty, &names.class), &state.object_class)
-        // `object.__reduce_ex__` asks the class, hence the metaclass, for `__reduce__`.
-        || !is(&lookup(&ty.get_type(), &names.reduce), &state.object_reduce)
-    {
+    if !is_usual(ty) {
         return NONE;
     }
     let reduce_ex = lookup(ty, &names.reduce_ex);
@@ -138,6 +175,12 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     match method_of(ty, &reduce, &names.reduce) {
         Some("datetime.date") => just(Recipe::Date),
         Some("datetime.timedelta") => just(Recipe::TimeDelta),
+        Some("datetime.tzinfo")
+            if module_type(ty.py(), "_datetime", "timezone").is_some_and(|own| own.is(ty))
+                && known::zone_is_readable(ty.py()) =>
+        {
+            just(Recipe::TimeZone)
+        }
         Some("decimal.Decimal") => just(Recipe::Decimal),
         Some("BaseException") => just(Recipe::Exception),
         Some("ast.AST") if cfg!(not(Py_3_13)) => match place {
@@ -409,12 +452,13 @@ fn method_of(
     found: &Bound<'_, PyAny>,
     name: &Py<PyString>,
 ) -> Option<&'static str> {
-    const TYPES: [(&str, &str, &str); 9] = [
+    const TYPES: [(&str, &str, &str); 10] = [
         ("ast.AST", "_ast", "AST"),
         ("datetime.datetime", "_datetime", "datetime"),
         ("datetime.date", "_datetime", "date"),
         ("datetime.time", "_datetime", "time"),
         ("datetime.timedelta", "_datetime", "timedelta"),
+        ("datetime.tzinfo", "_datetime", "tzinfo"),
         ("decimal.Decimal", "_decimal", "Decimal"),
         ("collections.deque", "_collections", "deque"),
         ("collections.defaultdict", "_collections", "defaultdict"),
@@ -447,7 +491,9 @@ fn method_of(
     }
     let tp_name = super::names::tp_name(&owner);
     let (known, module, attribute) = TYPES.into_iter().find(|known| known.0 == tp_name)?;
-    module_type(py, module, attribute)?
+    // A method descriptor whose class is its owner comes from a type made in C; `ast.AST` is not immutable before 3.13,
+    // but a change of it changes its version.
+    module_attribute(py, module, attribute)?
         .is(&owner)
         .then_some(known)
 }

@@ -15,6 +15,7 @@ use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::entries::GENERAL;
 use super::instance::{KeyEntry, Keys};
 use super::make::Items;
 use super::{R, ffi, make, owned};
@@ -205,8 +206,6 @@ struct Table {
 impl Table {
     #[inline(always)]
     fn of(dict: &Bound<'_, PyDict>) -> Self {
-        /// Entries begin with the hash of the key, unless all keys are str.
-        const GENERAL: u8 = 0;
         // SAFETY: a dict, whose key table has its index and its entries behind the head.
         unsafe {
             let keys = (*dict.as_ptr().cast::<pyffi::PyDictObject>())

@@ -10,10 +10,10 @@ use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
-use super::ffi;
 use super::instance::{DictPlace, dict_place};
-use super::kind::Type;
-use super::recipes::{Recipe, Verdict, judge};
+use super::kind::{Dict, Type};
+use super::recipes::{Direct, Recipe, Verdict, direct, judge};
+use super::{Window, ffi};
 use crate::state::State;
 
 /// Where the parts of instances of a class are that are not in a dict.
@@ -33,6 +33,8 @@ pub struct TypeInfo {
     version: u32,
     /// How instances are written; None: through their reduce methods.
     pub recipe: Option<Recipe>,
+    /// The reduce method in Python that is called at once, if there is no recipe.
+    pub direct: Option<Direct>,
     /// Where their attributes are.
     pub place: DictPlace,
     /// The pickler's clock when `copyreg.dispatch_table` was last asked.
@@ -92,6 +94,38 @@ impl TypeCache {
         Some(info)
     }
 
+    /// What is known of a class, if it has a recipe and nothing is registered for it.
+    #[inline(always)]
+    pub fn unregistered<'w>(
+        &mut self,
+        window: Window<'w>,
+        ty: Type<'w>,
+        now: u64,
+    ) -> Option<(Recipe, DictPlace)> {
+        let info = self.get(ty)?;
+        let (recipe, place) = (info.recipe?, info.place);
+        if info.checked_at != now {
+            self.check(window, ty, now)?;
+        }
+        Some((recipe, place))
+    }
+
+    /// The recipe of such a class, also in the middle of another object.
+    pub fn unregistered_now<'w>(&self, window: Window<'w>, ty: Type<'w>) -> Option<Recipe> {
+        let recipe = self.get(ty)?.recipe?;
+        (is_registered(window, ty) == Some(false)).then_some(recipe)
+    }
+
+    #[inline(never)]
+    fn check<'w>(&mut self, window: Window<'w>, ty: Type<'w>, now: u64) -> Option<()> {
+        if is_registered(window, ty)? {
+            return None;
+        }
+        let bucket = Self::bucket(ty.as_ptr().addr());
+        self.buckets[bucket].as_mut()?.checked_at = now;
+        Some(())
+    }
+
     /// A plan by its number.
     #[inline(always)]
     pub fn plan(&self, number: u32) -> Option<&Plan> {
@@ -142,6 +176,47 @@ pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
     }
 }
 
+/// Entries of `copyreg.dispatch_table` that are looked at one by one.
+const FEW: usize = 16;
+
+/// Whether `copyreg.dispatch_table` has an entry for `ty`; None if that cannot be said without running Python, or is
+/// better said by a look-up.
+pub(super) fn is_registered(window: Window<'_>, ty: Type<'_>) -> Option<bool> {
+    let table = Dict(window.obj(State::get(window.py()).dispatch_table.bind(window.py())));
+    // SAFETY: the keys are alive, and so are their types.
+    unsafe {
+        if table.len() > FEW || !has_identity(pyffi::Py_TYPE(ty.as_ptr().cast())) {
+            return None;
+        }
+        let (entries, mut position) = (table.entries(), 0);
+        while let Some((key, _)) = entries.next(&mut position) {
+            if std::ptr::eq(key.as_ptr().cast(), ty.as_ptr()) {
+                return Some(true);
+            }
+            if !has_identity(key.ty().as_ptr()) {
+                return None;
+            }
+        }
+    }
+    Some(false)
+}
+
+/// Whether instances of `meta` are hashed and compared by identity, as classes are.
+///
+/// # Safety
+/// A type object, alive.
+#[inline(always)]
+unsafe fn has_identity(meta: *mut pyffi::PyTypeObject) -> bool {
+    let class = &raw mut pyffi::PyType_Type;
+    // SAFETY: promised by the caller, and a static type; only fields are read.
+    unsafe {
+        std::ptr::eq(meta, class)
+            || (*meta).tp_hash.map(|f| f as usize) == (*class).tp_hash.map(|f| f as usize)
+                && (*meta).tp_richcompare.map(|f| f as usize)
+                    == (*class).tp_richcompare.map(|f| f as usize)
+    }
+}
+
 /// Whether a call of the method `name` on an instance of `ty` finds it for certain: the class has it, and looks
 /// attributes up the ordinary way. Such a call need not make a bound method.
 pub fn finds_methods(ty: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> bool {
@@ -155,10 +230,7 @@ pub fn finds_methods(ty: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> bool
 }
 
 /// Looks `name` up along the MRO of `ty`, without binding it.
-pub(super) fn lookup<'py>(
-    ty: &Bound<'py, PyType>,
-    name: &Py<PyString>,
-) -> Option<Bound<'py, PyAny>> {
+pub fn lookup<'py>(ty: &Bound<'py, PyType>, name: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
     let py = ty.py();
     // SAFETY: both are alive; a borrowed reference or NULL without an exception comes back, and is
     // counted at once.
@@ -187,6 +259,7 @@ fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<(TypeInfo, Option<Plan>)>
         address: ty.as_ptr().addr(),
         version,
         recipe,
+        direct: if recipe.is_none() { direct(ty) } else { None },
         place,
         checked_at: now,
     };

@@ -53,16 +53,22 @@ impl Session {
                     self.out.emit([op::MARK])?;
                 }
             }
-            if mode == Batching::Marked {
-                let done = self.quick_numbers(list, next, usize::from(BATCH - in_batch));
-                next += done;
-                in_batch += done as u16;
-            }
             let item = if in_batch == BATCH {
                 None
             } else {
                 list.get(next)
             };
+            if mode == Batching::Marked
+                && let Some(number) = item
+                && number.is_number()
+            {
+                let done = self.quick_numbers(list, next, usize::from(BATCH - in_batch));
+                next += done;
+                in_batch += done as u16;
+                if done != 0 {
+                    continue;
+                }
+            }
             let Some(item) = item else {
                 self.out.emit([op::APPENDS])?;
                 if QUIRKS.list_resize_is_error && list.len() != size {
@@ -158,6 +164,7 @@ impl Session {
         let mut value = task.value.get(window);
         let mut key = None;
         let shares_keys = dict.shares_keys();
+        let entries = dict.entries();
         self.graveyard.bury(&mut task.value);
         loop {
             let flow = match (pair, value.take()) {
@@ -194,7 +201,7 @@ impl Session {
                     let item = if in_batch == BATCH {
                         None
                     } else {
-                        dict.next(&mut position)
+                        entries.next(&mut position)
                     };
                     let Some((next_key, next_value)) = item else {
                         if mode == Batching::Single {

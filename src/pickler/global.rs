@@ -4,7 +4,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyImportError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::engine::Engine;
 use super::notes;
@@ -29,6 +29,7 @@ impl<'py> Engine<'_, 'py> {
     ) -> R<()> {
         let py = self.py;
         let names = &State::get(py).names;
+        let own_name = name.is_none();
         let name = match name {
             Some(name) => name.into_any(),
             None => match attr::get_optional(&object, names.qualname.bind(py))? {
@@ -50,6 +51,9 @@ impl<'py> Engine<'_, 'py> {
         let module_name = self.which_module(&object, &name)?;
         let name = self.mangled(name)?;
         let (module, parent) = self.verify(&object, &module_name, &name)?;
+        if let (true, Ok(class)) = (own_name, object.cast::<PyType>()) {
+            self.session.classes.learn(class, &module_name, &name);
+        }
         if self.session.protocol >= 2 && self.extension(&module_name, &name, &object)? {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use super::task::{Batching, Known, Pair, Phase, Source, Stage, Task, Walk};
 use crate::format::opcode::op;
 use crate::object::instance::{Attributes, DictPlace, attributes};
 use crate::object::kind::{Int, Kind, List};
-use crate::object::known::{self, Deque, Moment};
+use crate::object::known::{self, Deque};
 use crate::object::read::Text;
 use crate::object::recipes::Recipe;
 use crate::object::world::{Missing, Slot};
@@ -50,6 +50,12 @@ impl Session {
         }
         if let Some(index) = self.memo.get(class) {
             return self.write_known(window, object, recipe, attributes, shared, Some(index));
+        }
+        if self.save_class(window, class)? {
+            if recipe != Recipe::Plain && self.out.is_near() {
+                return self.leave(object, Stage::Args);
+            }
+            return self.write_known(window, object, recipe, attributes, shared, None);
         }
         self.push(Task::Plain {
             object: Slot::borrowed(object),
@@ -96,12 +102,10 @@ impl Session {
         if !are_ordinary(attributes, recipe.asks_for_items()) {
             return false;
         }
-        let zone_is_written = |moment: Moment<'w>| {
-            self.protocol >= 3 && moment.zone.is_none_or(|zone| self.memo.get(zone).is_some())
-        };
         match recipe {
-            Recipe::DateTime => zone_is_written(known::datetime(object, false)),
-            Recipe::Time => zone_is_written(known::time(object, false)),
+            Recipe::DateTime => self.has_plain_zone(window, &known::datetime(object, false)),
+            Recipe::Time => self.has_plain_zone(window, &known::time(object, false)),
+            Recipe::TimeZone => self.has_plain_parts(window, object),
             Recipe::Date => self.protocol >= 3,
             Recipe::OrderedDict => known::in_order(object),
             Recipe::Exception => known::exception(object).is_some(),
@@ -258,16 +262,12 @@ impl Session {
                 return self.save_slots(window, object, plan);
             }
             Recipe::DateTime => {
-                self.emit_moment(&known::datetime(object, self.protocol > 3))?;
+                self.emit_moment(window, &known::datetime(object, self.protocol > 3))?;
             }
-            Recipe::Time => self.emit_moment(&known::time(object, self.protocol > 3))?,
-            Recipe::Date => self.emit_moment(&known::date(object))?,
-            Recipe::TimeDelta => {
-                for part in known::timedelta(object) {
-                    self.emit_number(i64::from(part))?;
-                }
-                self.emit_missing([op::TUPLE3], Missing::Tuple)?;
-            }
+            Recipe::Time => self.emit_moment(window, &known::time(object, self.protocol > 3))?,
+            Recipe::Date => self.emit_moment(window, &known::date(object))?,
+            Recipe::TimeDelta => self.timedelta_args(object)?,
+            Recipe::TimeZone => self.zone_args(window, object)?,
             Recipe::Decimal => {
                 let (header, n) = self.str_header(size)?;
                 self.out.emit_slice(&header[..n])?;
@@ -305,7 +305,7 @@ impl Session {
 
     /// Writes REDUCE or NEWOBJ and memoises the object; false, after a GET in its place, if its own arguments led back
     /// to it and it is complete.
-    fn made(&mut self, object: Obj<'_>, shared: bool, opcode: u8) -> F<bool> {
+    pub(super) fn made(&mut self, object: Obj<'_>, shared: bool, opcode: u8) -> F<bool> {
         self.out.emit([opcode])?;
         if self.is_unique(object, shared) {
             self.memo.put_sole(object);
@@ -330,7 +330,7 @@ impl Session {
     }
 
     /// Writes an int that C makes for itself.
-    fn emit_number(&mut self, value: i64) -> F<()> {
+    pub(super) fn emit_number(&mut self, value: i64) -> F<()> {
         let [a, b, c, d, ..] = value.to_le_bytes();
         match value {
             0..=0xff => self.out.emit([op::BININT1, a])?,
@@ -347,22 +347,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Writes the arguments of a date or time: `(data,)` or `(data, zone)`.
-    fn emit_moment(&mut self, moment: &Moment<'_>) -> F<()> {
-        let data = &moment.data[..moment.len];
-        self.out
-            .emit_counted([op::SHORT_BINBYTES, moment.len as u8], data)?;
-        self.memo.put_missing(Missing::Bytes);
-        self.emit_put()?;
-        let Some(zone) = moment.zone else {
-            return self.emit_missing([op::TUPLE1], Missing::Tuple);
-        };
-        if let Some(index) = self.memo.get(zone) {
-            self.emit_get(index)?;
-        }
-        self.emit_missing([op::TUPLE2], Missing::Tuple)
     }
 
     /// [`Task::Known`].
@@ -620,7 +604,7 @@ impl Session {
 /// Whether none of the attributes can stand for a method of the reduce protocol, which an instance may
 /// override too, and all names are exact strings.
 #[inline]
-fn are_ordinary(attributes: &Attributes<'_>, no_items: bool) -> bool {
+pub(super) fn are_ordinary(attributes: &Attributes<'_>, no_items: bool) -> bool {
     match attributes {
         Attributes::Nothing => true,
         Attributes::Inline(inline) => (0..inline.len()).all(|i| {
@@ -630,8 +614,8 @@ fn are_ordinary(attributes: &Attributes<'_>, no_items: bool) -> bool {
         }),
         Attributes::Dict(dict) => match dict.kind() {
             Kind::Dict(dict) => {
-                let mut position = 0;
-                std::iter::from_fn(|| dict.next(&mut position))
+                let (entries, mut position) = (dict.entries(), 0);
+                std::iter::from_fn(|| entries.next(&mut position))
                     .all(|(key, _)| is_ordinary(key, no_items))
             }
             _ => false,

@@ -93,10 +93,11 @@ impl Session {
             self.out.emit([op::MARK])?;
             task.mode = Batching::Marked;
             let shares_keys = dict.shares_keys();
+            let entries = dict.entries();
             let (mut position, mut done) = (0, 0);
             loop {
                 let before = position;
-                let Some((key, value)) = dict.next(&mut position) else {
+                let Some((key, value)) = entries.next(&mut position) else {
                     let last = [op::SETITEMS, op::BUILD];
                     if task.owner.is_empty() {
                         self.out.emit([last[0]])?;

@@ -35,6 +35,9 @@ pub struct Memo {
     far: HashTable<Entry>,
 }
 
+/// Entries up to which the table is kept for the next dump, unless it was nearly empty.
+const KEPT: usize = 1 << 14;
+
 /// The hash of an address.
 ///
 /// The low bits of the address stay in order, so that objects that are neighbours in memory are
@@ -54,9 +57,14 @@ impl Memo {
         if let Some(near) = &mut self.near {
             near.clear();
         }
-        // A large table is dropped, not cleared: that costs less.
-        if self.far.capacity() != 0 {
-            self.far = HashTable::new();
+        if !self.far.is_empty() {
+            let size = self.far.capacity();
+            if size <= KEPT && self.far.len() >= size / 8 {
+                self.far.clear();
+            } else {
+                // It would cost the next dump more to have it than to make one.
+                self.far = HashTable::new();
+            }
         }
         self.log.clear(py);
     }
@@ -97,20 +105,20 @@ impl Memo {
     pub fn meet(&mut self, object: Obj<'_>) -> Option<i64> {
         let address = object.held().address();
         let index = self.log.len() as i64;
-        let near = self.near.get_or_insert_default();
+        let near = match &mut self.near {
+            Some(near) => near,
+            None => self.near.insert(Box::default()),
+        };
         let place = match near.look(address) {
             Place::Found(index) => return Some(index),
             Place::Free(place) => place,
         };
-        // Where the large table is in use, the small one is full (but for what users assign).
-        if !self.far.is_empty() {
-            return self.meet_far(object, address, index);
+        // Where the large table is in use, the small one is closed.
+        if near.put(place, address, index) {
+            self.log.push(object);
+            return None;
         }
-        if !near.put(place, address, index) {
-            self.enter_far(address, index);
-        }
-        self.log.push(object);
-        None
+        self.meet_far(object, address, index)
     }
 
     fn meet_far(&mut self, object: Obj<'_>, address: usize, index: i64) -> Option<i64> {
@@ -178,6 +186,9 @@ impl Memo {
     }
 
     fn enter_far(&mut self, address: usize, index: i64) {
+        if let Some(near) = &mut self.near {
+            near.close();
+        }
         self.far
             .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
     }

@@ -6,12 +6,14 @@
 //! knows Python classes; `py/` does.
 
 pub mod containers;
+mod direct;
 pub mod engine;
 pub mod fault;
 pub mod global;
 pub mod known;
 mod lead;
 pub mod memo;
+mod moments;
 mod near;
 pub mod notes;
 pub mod options;

@@ -65,6 +65,12 @@ impl Near {
         }
     }
 
+    /// Says that the large table is in use: every further entry belongs there.
+    #[inline(always)]
+    pub fn close(&mut self) {
+        self.used = MOST;
+    }
+
     /// Adds an entry at the place that [`Near::look`] gave; false if it belongs into the large table.
     #[inline(always)]
     pub fn put(&mut self, at: usize, address: usize, index: i64) -> bool {

@@ -119,6 +119,7 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
             }
             state_of(py, err, &task.object)
         }
+        Task::State { object, .. } => state_of(py, err, object),
         Task::Plain { object, .. } => {
             if let Some(ty) = type_of(py, object)? {
                 note(py, err, &format!("{ty} class"))?;

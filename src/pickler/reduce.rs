@@ -113,6 +113,47 @@ impl Session {
         }
     }
 
+    /// `class EMPTY_TUPLE NEWOBJ` PUT; the state, BUILD, if it is not None. Where a frame may end in between, or the
+    /// class needs user code, the rest is written like any reduce value.
+    pub(super) fn resume_state(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
+        let Task::State {
+            object,
+            state,
+            made,
+        } = &mut self.tasks[top]
+        else {
+            return Ok(Flow::Done);
+        };
+        let (Some(object), Some(value)) = (object.get(window), state.get(window)) else {
+            return Ok(Flow::Done);
+        };
+        if !*made {
+            *made = true;
+            let class = object.ty().obj();
+            let plain = self.binary && !self.fast && !self.out.is_near();
+            if plain && let Some(index) = self.memo.get(class) {
+                self.emit_get(index)?;
+            } else if !plain || self.overridden || !self.save_class(window, class)? {
+                self.pop()?;
+                return self.push(Task::LeaveState {
+                    object: Slot::borrowed(object),
+                    state: Slot::borrowed(value),
+                });
+            }
+            self.out.emit([op::EMPTY_TUPLE])?;
+            let made = self.made(object, true, op::NEWOBJ)?;
+            if !made || matches!(value.kind(), Kind::None) {
+                return self.pop();
+            }
+            let flow = self.save(window, value, false);
+            if !matches!(flow, Ok(Flow::Done)) {
+                return flow;
+            }
+        }
+        self.out.emit([op::BUILD])?;
+        self.pop()
+    }
+
     fn set_stage(&mut self, top: usize, stage: Stage) {
         if let Task::Reduce(task) = &mut self.tasks[top] {
             task.stage = stage;

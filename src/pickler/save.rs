@@ -7,7 +7,8 @@ use super::session::{Flow, Session};
 use super::task::{Stage, Task};
 use crate::format::opcode::op;
 use crate::object::kind::{self, Kind};
-use crate::object::world::Slot;
+use crate::object::read::Text;
+use crate::object::world::{Missing, Slot};
 use crate::object::{Obj, Window, signals};
 
 /// Levels that are resumed by a call: a few kilobytes of native stack.
@@ -266,20 +267,51 @@ impl Session {
         {
             return self.emit_get(index);
         }
-        if self.protocol >= 2
-            && !self.overridden
-            && self.binary
-            && !self.fast
-            && let Some(info) = self.types.get(object.ty())
-            && info.checked_at == self.now
-            && let Some(recipe) = info.recipe
-        {
-            let place = info.place;
-            return self.save_known(window, object, recipe, place, shared);
+        if self.protocol >= 2 && !self.overridden && self.binary && !self.fast {
+            let now = self.now;
+            if let Some((recipe, place)) = self.types.unregistered(window, object.ty(), now) {
+                return self.save_known(window, object, recipe, place, shared);
+            }
+            if self.save_class(window, object)? {
+                return Ok(Flow::Done);
+            }
         }
         self.push(Task::Object {
             object: Slot::borrowed(object),
         })
+    }
+
+    /// Writes a class that was found by its name before, if it is one: `module name STACK_GLOBAL` PUT.
+    ///
+    /// The caller has seen that the memo does not know it, and that no mode or hook is in the way.
+    ///
+    /// # Errors
+    /// A fault.
+    pub(super) fn save_class<'w>(&mut self, window: Window<'w>, object: Obj<'w>) -> F<bool> {
+        Ok(self.protocol >= 4 && !self.out.is_near() && self.write_class(window, object)?)
+    }
+
+    /// [`Session::save_class`] where the frame is known to have room.
+    pub(super) fn write_class<'w>(&mut self, window: Window<'w>, object: Obj<'w>) -> F<bool> {
+        let Some(names) = self.classes.find(window, object) else {
+            return Ok(false);
+        };
+        // Names are shared by whatever is in the module.
+        self.save_checked(window, names.module, true)?;
+        if !names.made {
+            self.save_checked(window, names.name, true)?;
+        } else if let Kind::Str(name) = names.name.kind()
+            && let Text::Utf8(name) = name.text()
+        {
+            let (header, n) = self.str_header(name.len())?;
+            self.out.emit_slice(&header[..n])?;
+            self.out.emit_slice(name)?;
+            self.memo.put_missing(Missing::Str);
+            self.emit_put()?;
+        }
+        self.out.emit([op::STACK_GLOBAL])?;
+        self.put(object, false)?;
+        Ok(true)
     }
 
     /// Looks at what attention is about in the middle of an object; true if user code has to run.

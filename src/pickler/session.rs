@@ -12,6 +12,7 @@ use super::task::{Batching, Dict, Task};
 use crate::compat::QUIRKS;
 use crate::format::frame::Output;
 use crate::format::opcode::op;
+use crate::object::by_name::Classes;
 use crate::object::bytes_out::BytesOut;
 use crate::object::types::TypeCache;
 use crate::object::world::{Graveyard, Slot};
@@ -35,6 +36,7 @@ pub struct Session {
     untouched: usize,
     pub(super) graveyard: Graveyard,
     pub(super) types: TypeCache,
+    pub(super) classes: Classes,
     /// The number of the window: what was asked in an earlier one may have changed.
     pub(super) now: u64,
     pub(super) protocol: u8,
@@ -78,6 +80,7 @@ impl Default for Session {
             untouched: 0,
             graveyard: Graveyard::default(),
             types: TypeCache::default(),
+            classes: Classes::default(),
             now: 0,
             protocol: 0,
             binary: true,
@@ -184,6 +187,7 @@ impl Session {
                 Task::Inline(_) => self.resume_inline(window, top)?,
                 Task::Set(_) => self.resume_set(window, top)?,
                 Task::Reduce(_) => self.resume_reduce(window, top)?,
+                Task::State { .. } => self.resume_state(window, top)?,
                 Task::Global { .. } => self.resume_global(window, top)?,
                 Task::Dotted { .. } => self.resume_dotted(window, top)?,
                 Task::PersistentId { .. } => self.resume_persistent_id(window, top)?,

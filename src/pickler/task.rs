@@ -34,6 +34,13 @@ pub enum Task {
     Set(Set),
     /// A reduce value.
     Reduce(Reduce),
+    /// An object written with NEWOBJ whose `__getstate__` has given this state.
+    State {
+        object: Slot,
+        state: Slot,
+        /// The object is made, its state is being saved.
+        made: bool,
+    },
     /// A global of protocol 4 and later: module, name, STACK_GLOBAL.
     Global {
         object: Slot,
@@ -60,6 +67,8 @@ pub enum Task {
     Attend { object: Slot, shared: bool },
     /// An object with a recipe to be finished as a reduce value, from this stage on.
     Leave { object: Slot, stage: Stage },
+    /// [`Task::State`], to be finished as a reduce value.
+    LeaveState { object: Slot, state: Slot },
     /// A large payload on its way to the file.
     Large { object: Slot },
     /// The list or dict items of a reduce value.
@@ -305,6 +314,10 @@ impl Task {
                 f(&mut task.value);
             }
             Task::PersistentId { pid, .. } => f(pid),
+            Task::State { object, state, .. } | Task::LeaveState { object, state } => {
+                f(object);
+                f(state);
+            }
             Task::Dict(task) => {
                 f(&mut task.dict);
                 f(&mut task.owner);
@@ -359,6 +372,7 @@ impl Task {
                 | Task::Hook { .. }
                 | Task::Attend { .. }
                 | Task::Leave { .. }
+                | Task::LeaveState { .. }
                 | Task::Large { .. }
                 | Task::Items(_)
         )

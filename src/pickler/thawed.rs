@@ -17,9 +17,8 @@ use crate::errors;
 use crate::format::opcode::op;
 use crate::object::buffer::{self, pickle_buffer};
 use crate::object::convert::Native;
-use crate::object::instance::attributes;
 use crate::object::names::{full_name, is_other_class, tp_name};
-use crate::object::world::{Slot, window};
+use crate::object::world::Slot;
 use crate::object::{R, attr, convert, signals, types};
 use crate::state::State;
 
@@ -49,6 +48,10 @@ impl<'py> Engine<'_, 'py> {
             Task::Leave { object, stage } => match object.to_bound(py) {
                 Some(object) => self.leave(&object, *stage),
                 None => Ok(()),
+            },
+            Task::LeaveState { object, state } => match (object.to_bound(py), state.to_bound(py)) {
+                (Some(object), Some(state)) => self.leave_state(object, state),
+                _ => Ok(()),
             },
             Task::Large { object } => match object.to_bound(py) {
                 Some(object) => self.large(object),
@@ -210,26 +213,10 @@ impl<'py> Engine<'_, 'py> {
         if object.is_instance_of::<PyType>() {
             return self.global(object, None);
         }
-        if self.session.protocol >= 2
-            && self.session.binary
-            && !self.session.fast
-            && !self.session.hooked
-            && let Some(info) = self.session.types.known(&ty, self.session.now + 1)
-            && let Some(recipe) = info.recipe
-        {
-            let place = info.place;
-            let applies = window(py, |window| {
-                let object = window.obj(&object);
-                let attributes = attributes(window, object, place);
-                self.session.applies(window, object, recipe, &attributes)
-            });
-            if applies {
-                self.push(Task::Plain {
-                    object: Slot::owned(object),
-                })?;
-                return self.push_save(ty.into_any());
-            }
-        }
+        let object = match self.short_cut(object, &ty)? {
+            Some(object) => object,
+            None => return Ok(()),
+        };
         let names = &state.names;
         let reduce_ex = names.reduce_ex.bind(py);
         let value = if types::finds_methods(&ty, reduce_ex) {
@@ -361,7 +348,11 @@ impl<'py> Engine<'_, 'py> {
     }
 
     /// What a reducer returned: a name, or a reduce value.
-    fn reduced(&mut self, object: Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> R<()> {
+    pub(super) fn reduced(
+        &mut self,
+        object: Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> R<()> {
         if let Ok(name) = value.cast::<PyString>() {
             return self.global(object, Some(name.clone()));
         }

@@ -110,6 +110,7 @@ impl Session {
         let (mut in_batch, mut mode, mut pair) = (task.in_batch, task.mode, task.pair);
         let mut value = task.value.get(window);
         let mut key = None;
+        let entries = dict.entries();
         self.graveyard.bury(&mut task.value);
         loop {
             let flow = if let (Pair::Value, Some(next)) = (pair, value.take()) {
@@ -146,7 +147,7 @@ impl Session {
                         break;
                     }
                 }
-                let Some((next_key, next_value)) = dict.next(&mut position) else {
+                let Some((next_key, next_value)) = entries.next(&mut position) else {
                     break;
                 };
                 done += 1;

@@ -7,7 +7,7 @@ use super::functions;
 use super::pickler::Pickler;
 use super::unpickler::Unpickler;
 use crate::object::buffer::PickleBuffer;
-use crate::object::{build, classes, instance, interpreter, templates};
+use crate::object::{build, by_name, classes, entries, instance, interpreter, templates};
 use crate::state::State;
 
 /// Optimized implementation of the pickle module.
@@ -22,6 +22,8 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ));
     }
     instance::self_test(py)?;
+    entries::self_test(py)?;
+    by_name::self_test(py)?;
     let state = State::load(py)?;
     classes::self_test(py)?;
     templates::self_test(py)?;
