@@ -12,6 +12,9 @@ import pytest
 # Endless chains of reduce values end here and not at millions of levels: the tests have many of
 # them. `test_depth.py` runs its children without it. Read when the extension is loaded.
 os.environ.setdefault("OXIPICKLE_MAX_DEPTH", "30000")
+# The tests themselves say what is switched on.
+for _name in ("OXIPICKLE_DISABLE", "OXIPICKLE_ENABLE"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(autouse=True)

@@ -103,6 +103,8 @@ if TYPE_CHECKING:
         UNICODE,
     )
 
+    from oxipickle._status import Status, status
+
     __version__: str
 
 __all__ = [
@@ -182,6 +184,7 @@ __all__ = [
     "PickleError",
     "Pickler",
     "PicklingError",
+    "Status",
     "Unpickler",
     "UnpicklingError",
     "__version__",
@@ -192,6 +195,7 @@ __all__ = [
     "installed",
     "load",
     "loads",
+    "status",
     "uninstall",
 ]
 
@@ -205,15 +209,19 @@ DEFAULT_PROTOCOL: Final = 5 if sys.version_info >= (3, 14) else 4
 if not TYPE_CHECKING:  # a type checker would take it for leave to use any name
 
     def __getattr__(name: str) -> Any:
-        """`__version__` and the opcode constants of `pickle` (`PROTO`, `STOP`, ...), on first use.
+        """`__version__`, `status` and the opcode constants of `pickle` (`PROTO`), on first use.
 
-        They come late because the one needs `importlib.metadata` and the others `pickle`, which a
+        They come late because they need `importlib.metadata`, `dataclasses` and `pickle`, which a
         program that only dumps and loads need not pay for.
         """
         if name == "__version__":
             from importlib.metadata import version
 
             value: Any = version("oxipickle")
+        elif name in ("Status", "status"):
+            from oxipickle import _status
+
+            value = getattr(_status, name)
         elif name.isupper():
             import pickle
 

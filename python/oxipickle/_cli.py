@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from oxipickle import HIGHEST_PROTOCOL, __version__, _measure, _report, _run
+from oxipickle import HIGHEST_PROTOCOL, __version__, _environment, _measure, _report, _run
+from oxipickle._status import status as get_status
 from oxipickle.activation import interpreter_pickle
 
 __all__ = ["app"]
@@ -58,9 +59,66 @@ def run(
     """Run a program with oxipickle in the place of _pickle from its first import on.
 
     sys.argv, sys.path, __main__, exit code and tracebacks are as with plain Python. Processes
-    that the program starts use what they would use without this.
+    of this Python that the program starts use oxipickle too, unless with -E, -I or -S.
     """
     _run.run(arguments)
+
+
+def _do(action: Callable[[], str]) -> None:
+    """Prints what was done, or why not, with exit code 1."""
+    try:
+        output.print(action(), markup=False, highlight=False, soft_wrap=True)
+    except _environment.EnvironmentFault as fault:
+        errors.print(str(fault), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+@app.command(epilog="Exit codes: 0 it is on; 1 it could not be done, and nothing was changed.")
+def enable(
+    force: Annotated[
+        bool, typer.Option(help="Also for a Python that is no virtual environment.")
+    ] = False,
+    on_request: Annotated[
+        bool,
+        typer.Option(help="Only for processes with OXIPICKLE_ENABLE=1 in their environment."),
+    ] = False,
+) -> None:
+    """Switch oxipickle on for every Python process of this virtual environment.
+
+    Writes start-up files into its site-packages. They cost nothing until pickle is imported, and
+    OXIPICKLE_DISABLE=1 in the environment of a process overrules them.
+    """
+    _do(lambda: _environment.enable(force, on_request))
+
+
+@app.command(epilog="Exit codes: 0 it is off; 1 it could not be done.")
+def disable() -> None:
+    """Take away what `enable` wrote."""
+    _do(_environment.disable)
+
+
+@app.command(epilog="Exit codes: 0 on and complete; 3 on, but something was not reached; 1 not on.")
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Tell whether Python processes of this environment use oxipickle, and how.
+
+    What a program of yours uses, and what of it was not reached, oxipickle.status() tells there.
+    """
+    now = get_status()
+    pairs = _environment.find_pair()
+    if as_json:
+        found = [pair._asdict() for pair in pairs]
+        print(json.dumps({**now.as_dict(), "environment": found}, indent=2))
+    else:
+        text = str(now)
+        for pair in pairs:
+            when = ", where OXIPICKLE_ENABLE=1 is set" if pair.only_if_asked else ""
+            text += f"\nthis environment: switched on by {pair.by}{when}"
+        if not pairs:
+            text += "\nthis environment: not switched on"
+        output.print(text, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(now.exit_code)
 
 
 def _read_pickles(path: pathlib.Path) -> list[Any]:

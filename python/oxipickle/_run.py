@@ -2,7 +2,8 @@
 
 The program must not be able to tell the difference: `sys.argv`, `sys.path[0]`, `__main__`, exit
 code and traceback are those of `python SCRIPT` or `python -m MODULE`. So this file must not
-import what the program does not need, and leaves nothing of itself in what the program sees.
+import what the program does not need, and leaves nothing of itself in what the program sees, but
+for what its children need: an entry of PYTHONPATH and OXIPICKLE_RUN in the environment.
 """
 
 # pathlib would tidy up paths that the program must see as they were given.
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType, TracebackType
 
-from oxipickle.activation import install
+from oxipickle.activation import _install, switched_off
 
 __all__ = ["run"]
 
@@ -48,7 +49,9 @@ def run(arguments: list[str]) -> None:
         print(USAGE, file=sys.stderr)
         raise SystemExit(2)
 
-    install()
+    if not switched_off():
+        _install("'python -m oxipickle run'")
+        _reach_children()
     sys.argv[:] = argv
     main = ModuleType("__main__")
     vars(main)["__builtins__"] = builtins
@@ -56,6 +59,21 @@ def run(arguments: list[str]) -> None:
         main.__annotations__ = {}
     sys.modules["__main__"] = main
     _execute(start, main)
+
+
+def _reach_children() -> None:
+    """Has Python processes that this one starts find the start-up hook.
+
+    PYTHONPATH is what reaches all of them, however they are started: multiprocessing with spawn and
+    forkserver, subprocess, a shell. Options that have Python ignore it (-E, -I, -S) keep the hook
+    out.
+    """
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_startup")
+    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if folder not in entries:
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *entries])
+    # The hook is for this Python in this environment only, and others find themselves unchanged.
+    os.environ["OXIPICKLE_RUN"] = f"{sys.implementation.cache_tag} {sys.prefix}"
 
 
 def _execute(start: Callable[[ModuleType], None], main: ModuleType) -> None:

@@ -3,13 +3,20 @@
 This file says exactly what is replaced (`_places`) and must not replace anything else, import
 `pickle` when it is imported itself, or leave a replacement half done.
 
-What `install()` reaches is every look-up made afterwards: `pickle.dumps(...)`, `from pickle
-import Pickler`, `import _pickle`. What it cannot reach is what took the old objects before:
+What `install()` reaches:
 
-- names bound early (`from pickle import dumps` in a module that is imported already);
-- classes derived early from `pickle.Pickler` or `pickle.Unpickler`, since the base of a class with
-  another layout cannot be changed: `multiprocessing.reduction.ForkingPickler` and cloudpickle's
-  `Pickler`, if they were imported first;
+- every look-up made afterwards: `pickle.dumps(...)`, `from pickle import Pickler`, `import
+  _pickle`;
+- global names of modules that took one of these objects before (`from pickle import dumps`);
+- `multiprocessing.reduction.ForkingPickler`, which is made anew on our Pickler, wherever a module
+  holds it.
+
+What it cannot reach, and what `status()` lists, is what holds the old objects otherwise:
+
+- classes derived early from `pickle.Pickler` or `pickle.Unpickler`, such as cloudpickle's: the base
+  of a class with another layout cannot be changed, and what else would break if a class were made
+  anew, only its author knows;
+- class attributes, default arguments and closures;
 - the pure-Python `pickle._Pickler` and `pickle._Unpickler` and what derives from them;
 - other processes.
 
@@ -17,16 +24,28 @@ So call it first, or start the program with `python -m oxipickle run`, which doe
 """
 
 import contextlib
+import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, MutableMapping
+import time
+from collections.abc import Iterable, Iterator
 from importlib.machinery import BuiltinImporter, PathFinder
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
+from oxipickle import _holders as _holders_of
 from oxipickle import _pickle as native
 
-__all__ = ["activated", "install", "installed", "interpreter_pickle", "uninstall"]
+__all__ = [
+    "activated",
+    "foreign_names",
+    "install",
+    "installed",
+    "interpreter_pickle",
+    "superseded",
+    "switched_off",
+    "uninstall",
+]
 
 _NAMES = ("Pickler", "Unpickler", "dump", "dumps", "load", "loads")
 _EXCEPTIONS = ("PickleError", "PicklingError", "UnpicklingError")
@@ -34,34 +53,50 @@ _ABSENT = object()
 
 
 class _Place(NamedTuple):
-    """One entry that is replaced: `mapping[key]` becomes `ours`."""
+    """One entry that is replaced: `owner[key]`, or the attribute of a class, becomes `ours`."""
 
-    mapping: MutableMapping[Any, Any]
+    label: str
+    """For people: `pickle.dumps`."""
+    owner: dict[Any, Any] | type
     key: Any
     ours: Any
     stock: Any
     """What goes back if `ours` was found there already, put in by someone else."""
+
+    def get(self) -> Any:
+        owner = self.owner
+        names = vars(owner) if isinstance(owner, type) else owner
+        return names.get(self.key, _ABSENT)
+
+    def put(self, value: Any) -> None:
+        if isinstance(self.owner, type):
+            setattr(self.owner, self.key, value)
+        elif value is _ABSENT:
+            del self.owner[self.key]
+        else:
+            self.owner[self.key] = value
 
 
 class _Replaced(NamedTuple):
     place: _Place
     found: Any
 
-    def restore(self) -> None:
-        """Puts back what was found, unless someone else has replaced the entry since."""
-        mapping, key, ours, _ = self.place
-        if mapping.get(key, _ABSENT) is not ours:
-            return
-        if self.found is _ABSENT:
-            del mapping[key]
-        else:
-            mapping[key] = self.found
+    def restore(self) -> bool:
+        """Puts back what was found; False if someone else has replaced the entry since."""
+        now = self.place.get()
+        if now is not self.place.ours:
+            return now is self.found or now is _ABSENT
+        self.place.put(self.found)
+        return True
 
 
 _lock = threading.RLock()
 _replaced: dict[tuple[int, Any], _Replaced] = {}
+_twins: dict[type, type] = {}
 _requested = False
 _holders = 0
+_how: str | None = None
+_since: float | None = None
 
 
 def interpreter_pickle() -> ModuleType:
@@ -98,6 +133,11 @@ def _find_stock() -> ModuleType | None:
 _stock = _find_stock()
 
 
+def switched_off() -> bool:
+    """Whether `OXIPICKLE_DISABLE` is set, to anything but 0: then nothing switches oxipickle on."""
+    return os.environ.get("OXIPICKLE_DISABLE", "0") not in ("", "0")
+
+
 def _places() -> list[_Place]:
     """Everything that is replaced. Looks up only, so that a failure here has changed nothing.
 
@@ -114,7 +154,10 @@ def _places() -> list[_Place]:
     names = vars(pickle)
     stock = vars(_stock) if _stock is not None else {}
     places = [
-        _Place(names, name, getattr(native, name), stock.get(name, names.get(f"_{name}")))
+        _Place(
+            *(f"pickle.{name}", names, name, getattr(native, name)),
+            stock.get(name, names.get(f"_{name}")),
+        )
         for name in _NAMES
     ]
     # pickle.PickleBuffer stays the interpreter's type: programs hold it for isinstance, NumPy
@@ -122,76 +165,147 @@ def _places() -> list[_Place]:
     # engine takes both types; the pure-Python pickler goes by exact type and has to be told.
     save = getattr(pickle._Pickler, "save_picklebuffer", None)
     if save is not None:
+        table = pickle._Pickler.dispatch
         for buffer in {native.PickleBuffer, stock.get("PickleBuffer", native.PickleBuffer)}:
-            places.append(_Place(pickle._Pickler.dispatch, buffer, save, save))
-    places.append(_Place(sys.modules, "_pickle", native, _stock or _ABSENT))
+            places.append(_Place("pickle._Pickler.dispatch", table, buffer, save, save))
+    modules = cast(dict[Any, Any], sys.modules)
+    places.append(_Place("sys.modules['_pickle']", modules, "_pickle", native, _stock or _ABSENT))
+    return places + _early_places()
+
+
+def _early_places() -> list[_Place]:
+    """Names that modules took before: the interpreter's functions and classes, ForkingPickler."""
+    if _stock is None:
+        return []
+    objects = superseded()
+    places = []
+    reduction = sys.modules.get("multiprocessing.reduction")
+    old = getattr(reduction, "ForkingPickler", None)
+    if isinstance(old, type) and old.__bases__ == (_stock.Pickler,):
+        new = _twins.get(old) or _holders_of.twin(old, native.Pickler, objects)
+        objects[id(old)] = _twins[old] = new
+        abstract = getattr(reduction, "AbstractReducer", None)
+        if isinstance(abstract, type) and vars(abstract).get("ForkingPickler") is old:
+            label = "multiprocessing.reduction.AbstractReducer.ForkingPickler"
+            places.append(_Place(label, abstract, "ForkingPickler", new, old))
+    for module, names, key in _holders_of.module_names(objects):
+        places.append(_Place(f"{module}.{key}", names, key, objects[id(names[key])], names[key]))
     return places
 
 
-def _replace() -> None:
+def superseded() -> dict[int, Any]:
+    """What each of the interpreter's functions and classes becomes, by the `id` of the old one."""
+    stock = interpreter_pickle()
+    return {id(getattr(stock, name)): getattr(native, name) for name in _NAMES}
+
+
+def _replace(how: str) -> None:
+    global _how, _since
     places = _places()
     changed = []
     try:
         for place in places:
-            mapping, key, ours, stock = place
-            slot = (id(mapping), key)
-            found = mapping.get(key, _ABSENT)
-            if found is ours and (slot in _replaced or ours is stock):
+            slot = (id(place.owner), place.key)
+            found = place.get()
+            if found is place.ours and (slot in _replaced or place.ours is place.stock):
                 continue
-            _replaced[slot] = _Replaced(place, stock if found is ours else found)
+            _replaced[slot] = _Replaced(place, place.stock if found is place.ours else found)
             changed.append(slot)
-            mapping[key] = ours
+            place.put(place.ours)
     except BaseException:
         _restore(changed)
         raise
+    if _how is None:
+        _how, _since = how, time.time()
 
 
-def _restore(slots: Iterable[tuple[int, Any]]) -> None:
-    for slot in list(slots):
-        _replaced.pop(slot).restore()
+def _restore(slots: Iterable[tuple[int, Any]]) -> list[str]:
+    """Puts the entries back; returns the labels of those that others have replaced since."""
+    restored = [(one := _replaced.pop(slot), one.restore()) for slot in list(slots)]
+    return [one.place.label for one, done in restored if not done]
+
+
+def _end() -> list[str]:
+    global _how, _since
+    _how = _since = None
+    return _restore(_replaced)
+
+
+def _import_pickle() -> None:
+    """Before the lock is taken, which no import may wait for."""
+    import pickle  # noqa: F401
 
 
 def install() -> None:
     """Puts oxipickle in the place of `_pickle`, for the whole process.
 
-    Replaces `sys.modules["_pickle"]` and `pickle`'s `Pickler`, `Unpickler`, `dump`, `dumps`,
-    `load` and `loads`. Imports `pickle` if nothing has yet. A second call does no more, unless
-    something was replaced by others in between: then it is put in again.
+    Replaces `sys.modules["_pickle"]`; `pickle`'s `Pickler`, `Unpickler`, `dump`, `dumps`, `load`
+    and `loads`; the same objects where modules hold them as global names of their own; and
+    `multiprocessing`'s ForkingPickler. Imports `pickle` if nothing has yet. A second call does no
+    more, unless something was replaced by others or a module took old objects in between:
+    then these are replaced again.
 
-    Raises RuntimeError, having changed nothing, if `pickle`'s exception classes are not the
-    interpreter's own. See the module's documentation for what cannot be reached.
+    Does nothing where the environment has `OXIPICKLE_DISABLE=1`. `status()` tells what was not
+    reached. Raises RuntimeError, having changed nothing, if `pickle`'s exception classes are not
+    the interpreter's own.
     """
-    global _requested
-    import pickle  # noqa: F401  before the lock, which no import may wait for
+    _install("install()")
 
+
+def _install(how: str) -> None:
+    global _requested
+    if switched_off():
+        return
+    _import_pickle()
     with _lock:
-        _replace()
+        _replace(how)
         _requested = True
+
+
+def _start_up(how: str) -> None:
+    """What the start-up hook calls when it has seen `pickle` imported."""
+    _install(how)
 
 
 def uninstall() -> None:
     """Puts back what `install()` found. Does nothing if nothing is installed.
 
-    What others have replaced in the meantime is left to them. Objects that were taken out while
-    oxipickle was installed (`from pickle import dumps`, derived classes) stay what they are.
+    What others have replaced in the meantime is left to them, with a RuntimeWarning that names it.
+    Objects that were taken out while oxipickle was installed (`from pickle import dumps`, derived
+    classes) stay what they are. In an environment that oxipickle is enabled in, `pickle` is left
+    alone from now on also if nothing has imported it yet.
     """
     global _requested
+    sys.meta_path[:] = [one for one in sys.meta_path if type(one).__name__ != "OxipickleFinder"]
     with _lock:
-        _restore(_replaced)
+        left = _end()
         _requested = False
+    _tell(left)
+
+
+def _tell(left: list[str]) -> None:
+    if left:
+        import warnings
+
+        names = ", ".join(sorted(left))
+        text = f"left as somebody else has replaced it since oxipickle was installed: {names}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def installed() -> bool:
-    """Whether everything that `install()` replaces is oxipickle's at this moment.
+    """Whether everything of `pickle` that `install()` replaces is oxipickle's at this moment.
 
     False if only a part is, say because another library has replaced `pickle.dumps` since.
     """
-    if sys.modules.get("_pickle") is not native:
-        return False
+    return sys.modules.get("_pickle") is native and not foreign_names()
+
+
+def foreign_names() -> list[str]:
+    """Which of the names that `install()` replaces in `pickle` are not oxipickle's now."""
     pickle = sys.modules.get("pickle")
-    return pickle is None or all(
-        getattr(pickle, name, None) is getattr(native, name) for name in _NAMES
-    )
+    if pickle is None:
+        return []
+    return [name for name in _NAMES if getattr(pickle, name, None) is not getattr(native, name)]
 
 
 @contextlib.contextmanager
@@ -199,7 +313,8 @@ def activated() -> Iterator[None]:
     """Installed inside the `with` block, for the whole process and not for this thread alone.
 
     Blocks nest and may overlap in several threads: the last one to end uninstalls, and none
-    does if `install()` was called.
+    does if `install()` was called. Entering and leaving looks through the names of all
+    imported modules: some milliseconds in a large program.
 
     >>> import pickle
     >>> before = pickle.dumps
@@ -210,15 +325,26 @@ def activated() -> Iterator[None]:
     True
     """
     global _holders
-    import pickle  # noqa: F401  before the lock, which no import may wait for
-
+    if switched_off():
+        yield
+        return
+    _import_pickle()
     with _lock:
-        _replace()
+        _replace("activated()")
         _holders += 1
+    left: list[str] = []
     try:
         yield
     finally:
         with _lock:
             _holders -= 1
             if not _holders and not _requested:
-                _restore(_replaced)
+                left = _end()
+        _tell(left)
+
+
+@contextlib.contextmanager
+def state() -> Iterator[tuple[str | None, float | None, list[_Replaced], dict[type, type]]]:
+    """For `status()`: how, since when, what was replaced, and which classes were made anew."""
+    with _lock:
+        yield _how, _since, list(_replaced.values()), dict(_twins)
