@@ -626,3 +626,46 @@ def test_classes_of_others_look_attributes_up_as_before() -> None:
     """Our own classes have a look-up of their own; `object` keeps its own, and so do later classes."""
     done = subprocess.run([sys.executable, "-c", LOOK_UPS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- member descriptors -------------------------------------------------------------------------------
+
+
+def test_dispatch_table_is_a_member_descriptor() -> None:
+    """loky asks for one to set the table below a class that has a `dispatch_table` of its own."""
+    assert type(ox.Pickler.dispatch_table) is type(c.Pickler.dispatch_table)
+    assert ox.Pickler.dispatch_table.__objclass__ is ox.Pickler
+    results = []
+    for module in (ox, c):
+        tables = []
+
+        class Between(module.Pickler):
+            dispatch_table = collections.ChainMap({complex: lambda one: (int, (1,))})
+
+        for steps in ("none", "instance", "member"):
+            file = io.BytesIO()
+            pickler = Between(file, 4)
+            if steps == "instance":
+                pickler.dispatch_table = {complex: lambda one: (int, (2,))}
+            elif steps == "member":
+                module.Pickler.dispatch_table.__set__(pickler, {complex: lambda one: (int, (3,))})
+            pickler.dump(1j)
+            tables.append(c.loads(file.getvalue()))
+        results.append(tables)
+    assert results == [[1, 1, 3], [1, 1, 3]]
+
+
+def test_dispatch_table_given_and_taken_away_counts_references() -> None:
+    table: dict[Any, Any] = {}
+    before = sys.getrefcount(table)
+    pickler = ox.Pickler(io.BytesIO())
+    for _ in range(10):
+        pickler.dispatch_table = table
+    assert sys.getrefcount(table) == before + 1
+    assert pickler.dispatch_table is table
+    del pickler.dispatch_table
+    assert sys.getrefcount(table) == before
+    pickler.dispatch_table = table
+    del pickler
+    gc.collect()
+    assert sys.getrefcount(table) == before

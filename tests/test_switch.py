@@ -345,29 +345,42 @@ def test_closed_standard_error(switched_on: Environment) -> None:
 
 
 SUBINTERPRETER = """
-import os, sys
 import {module} as interpreters
-text = '''
-import pickle, sys
-assert pickle.loads(pickle.dumps([1])) == [1]
-print(pickle.dumps.__self__.__name__, flush=True)
-'''
 one = interpreters.create()
-result = {call}
+text = '''{text}'''
+result = interpreters.{call}(one, text)
 assert not result, result
 import pickle
-print(pickle.dumps.__self__.__name__)
+print(pickle.dumps.__self__.__name__, pickle.loads(pickle.dumps([1])), flush=True)
 """
 
 
+def in_subinterpreter(text: str) -> str:
+    """A program that runs `text` in a subinterpreter before it imports pickle itself."""
+    new = sys.version_info >= (3, 13)
+    module, call = ("_interpreters", "exec") if new else ("_xxsubinterpreters", "run_string")
+    return SUBINTERPRETER.format(module=module, call=call, text=text)
+
+
 def test_a_subinterpreter_uses_the_interpreters_own_in_silence(switched_on: Environment) -> None:
-    if sys.version_info >= (3, 13):
-        program = SUBINTERPRETER.format(module="_interpreters", call="interpreters.exec(one, text)")
-    else:
-        program = SUBINTERPRETER.format(
-            module="_xxsubinterpreters", call="interpreters.run_string(one, text)"
-        )
-    assert switched_on.says(program).split() == [STOCK, OURS]
+    program = in_subinterpreter(
+        "import pickle; "
+        "print(pickle.dumps.__self__.__name__, pickle.loads(pickle.dumps([1])), flush=True)"
+    )
+    printed = switched_on.says(program)
+    assert printed.splitlines() == [f"{STOCK} [1]", f"{OURS} [1]"]
+
+
+def test_a_subinterpreter_that_imports_it_first_is_refused(switched_on: Environment) -> None:
+    """It was let in, and on 3.11 its first dump waited for ever."""
+    text = """
+try:
+    import oxipickle
+except ImportError as error:
+    print(type(error).__name__, flush=True)
+"""
+    printed = switched_on.says(in_subinterpreter(text))
+    assert printed.splitlines() == ["ImportError", f"{OURS} [1]"]
 
 
 # --- enable, disable, status

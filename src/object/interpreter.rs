@@ -1,18 +1,13 @@
-//! Which interpreter this is: classes and statics of this crate belong to one.
-
-use std::sync::atomic::{AtomicI64, Ordering};
+//! Which interpreter this is: classes and statics of this crate belong to the main one.
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 
-static FIRST: AtomicI64 = AtomicI64::new(-1);
-
-/// Whether this is the interpreter that loaded the module first.
-pub fn is_first(_py: Python<'_>) -> bool {
-    // SAFETY: the thread is attached.
-    let id = unsafe { pyffi::PyInterpreterState_GetID(pyffi::PyInterpreterState_Get()) };
-    match FIRST.compare_exchange(-1, id, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => true,
-        Err(first) => first == id,
-    }
+/// Whether this is the main interpreter.
+///
+/// A subinterpreter must not come first either: attaching its thread goes by the main interpreter's
+/// thread state before Python 3.12, and waits for ever.
+pub fn is_main(_py: Python<'_>) -> bool {
+    // SAFETY: the thread is attached, so there is a current interpreter; both are only compared.
+    unsafe { pyffi::PyInterpreterState_Get() == pyffi::PyInterpreterState_Main() }
 }

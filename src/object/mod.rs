@@ -35,6 +35,7 @@ pub mod kept;
 pub mod kind;
 pub mod known;
 pub mod make;
+pub mod member;
 pub mod methods;
 pub mod modules;
 pub mod names;

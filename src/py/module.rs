@@ -16,7 +16,7 @@ use crate::state::State;
 #[pyo3(name = "_pickle")]
 fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    if !interpreter::is_first(py) {
+    if !interpreter::is_main(py) {
         return Err(PyImportError::new_err(
             "oxipickle does not support subinterpreters",
         ));
@@ -31,7 +31,7 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PickleError", &state.pickle_error)?;
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;
-    super::pickler::prepare(py);
+    super::pickler::prepare(py)?;
     super::unpickler::prepare(py);
     module.add_class::<Pickler>()?;
     module.add_class::<Unpickler>()?;

@@ -3,7 +3,7 @@
 //! The class is frozen for PyO3, so that hooks may use it while it runs; its state is in a [`Shared`], which user code never
 //! sees inside of. While it runs, the memo is lent to the engine between two calls into user code.
 
-use pyo3::exceptions::{PyAttributeError, PyRuntimeWarning};
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -14,7 +14,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::{RunToken, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, methods, number};
+use crate::object::{R, attr, member, methods, number};
 use crate::pickler::engine::{Config, Engine, Lent, Owner};
 use crate::pickler::memo::Memo;
 use crate::pickler::options;
@@ -204,8 +204,13 @@ impl Pickler {
 }
 
 /// Finishes the class, before it is used.
-pub fn prepare(py: Python<'_>) {
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
     methods::shorten_look_up::<{ "persistent_id".len() }>(&py.get_type::<Pickler>());
+    let probe = Bound::new(py, Pickler::default())?;
+    let settings = &probe.get().settings;
+    member::expose(probe.as_any(), c"dispatch_table", settings, |settings| {
+        &settings.dispatch_table
+    })
 }
 
 /// The engine's view of a Pickler object.
@@ -326,7 +331,8 @@ impl Pickler {
     #[cfg(not(Py_3_13))]
     #[getter]
     fn get_persistent_id<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::stored_hook(slf).ok_or_else(|| PyAttributeError::new_err("persistent_id"))
+        Self::stored_hook(slf)
+            .ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("persistent_id"))
     }
 
     #[cfg(not(Py_3_13))]
@@ -422,37 +428,6 @@ impl Pickler {
     #[deleter]
     fn delete_fast(&self) -> PyResult<()> {
         Err(cannot_delete())
-    }
-
-    #[getter]
-    fn get_dispatch_table<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let table = BorrowedPickler(slf).dispatch_table(slf.py());
-        table.ok_or_else(|| {
-            PyAttributeError::new_err(format!(
-                "'{}' object has no attribute 'dispatch_table'",
-                tp_name(&slf.get_type())
-            ))
-        })
-    }
-
-    #[setter]
-    fn set_dispatch_table(&self, value: &Bound<'_, PyAny>) {
-        let new = value.clone().unbind();
-        let old = self
-            .settings
-            .with(value.py(), |settings| settings.dispatch_table.replace(new));
-        drop(old);
-    }
-
-    #[deleter]
-    fn delete_dispatch_table(&self, py: Python<'_>) -> PyResult<()> {
-        let old = self
-            .settings
-            .with(py, |settings| settings.dispatch_table.take());
-        match old {
-            Some(_) => Ok(()),
-            None => Err(PyAttributeError::new_err("dispatch_table")),
-        }
     }
 
     #[getter]
