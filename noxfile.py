@@ -6,8 +6,14 @@
     miri   the byte format's tests under Miri, if this machine's nightly toolchain has it
     test   for every Python here: the package's tests, then CPython's own suites of what pickles
     long   CPython's suites of multiprocessing and concurrent.futures, on one Python
+    auto   both wheels, oxipickle and oxipickle-auto: installed, tried, uninstalled; on one Python
+    docs   the documentation site, warnings being errors
 
 And, not part of the usual run:
+
+    engines    joblib, Dask and Celery, with, without and mixed, on one Python
+    clusters   likewise Ray and PySpark (needs Java): large downloads
+    libraries  pickle tests of libraries with and without oxipickle, on one Python
 
     sanitizer  the tests with the extension built for AddressSanitizer (nightly Rust, gcc's libasan)
 
@@ -19,6 +25,7 @@ wheel, never the source tree.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +38,7 @@ sys.path.insert(0, str(REPO / "scripts"))
 import pythons  # noqa: E402  (it is no package: it runs before anything is installed)
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "rust", "miri", "test", "long"]
+nox.options.sessions = ["lint", "rust", "miri", "test", "long", "auto", "docs"]
 nox.options.reuse_venv = "yes"
 
 REPORTS = REPO / "reports"
@@ -123,20 +130,24 @@ def _wheel(session: nox.Session, interpreter: pythons.Interpreter, sanitize: str
 
 
 def _environment(
-    session: nox.Session, interpreter: pythons.Interpreter, sanitize: str = ""
+    session: nox.Session,
+    interpreter: pythons.Interpreter,
+    sanitize: str = "",
+    group: str = "test",
 ) -> list[str]:
-    """A virtual environment of `interpreter` with the wheel and what the tests need.
+    """A virtual environment of `interpreter` with the wheel and a dependency group.
 
     Returns the command line that starts its Python.
     """
-    folder = REPO / ".nox" / f"python-{interpreter.name}{sanitize}"
+    purpose = "python" if group == "test" else group
+    folder = REPO / ".nox" / f"{purpose}-{interpreter.name}{sanitize}"
     program = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     wheel = _wheel(session, interpreter, sanitize)
     if not folder.exists():
         session.run(*interpreter.command("-m", "venv", str(folder)), external=True)
     python = interpreter.command(program=str(program))
     pip = [*python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    session.run(*pip, *PROJECT["project"]["dependencies"], *_group("test"), external=True)
+    session.run(*pip, *PROJECT["project"]["dependencies"], *_group(group), external=True)
     session.run(*pip, "--no-deps", "--force-reinstall", wheel, external=True)
     return python
 
@@ -181,9 +192,93 @@ def long(session: nox.Session) -> None:
     session.run(*python, "tests/stdlib/run.py", "--group=long", "--jobs=2", report, external=True)
 
 
-def _on_this_machine() -> pythons.Interpreter:
-    """The first selected Python that is no program of the Debian tree."""
-    return next(one for one in pythons.selected() if not one.chroot)
+def _on_this_machine(name: str = "") -> pythons.Interpreter:
+    """The named Python, or the last selected one that is no program of the Debian tree."""
+    if name:
+        return pythons.choose(name)
+    return [one for one in pythons.selected() if not one.chroot][-1]
+
+
+def _auto_wheel(session: nox.Session) -> str:
+    """The wheel of oxipickle-auto, built here."""
+    folder = Path(session.create_tmp())
+    session.install("pip")
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "./auto")
+    [wheel] = folder.glob("oxipickle_auto-*.whl")
+    return str(wheel)
+
+
+def _switched_on(session: nox.Session, python: list[str]) -> None:
+    """Installs oxipickle-auto into the environment of `python`."""
+    pip = [*python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    wheel = _auto_wheel(session)
+    session.run(*pip, "--no-deps", "--force-reinstall", wheel, external=True)
+
+
+@nox.session
+def auto(session: nox.Session) -> None:
+    """Both wheels, installed, tried and uninstalled; argument: which Python."""
+    interpreter = _on_this_machine(*session.posargs)
+    shutil.rmtree(REPO / ".nox" / f"build-{interpreter.name}", ignore_errors=True)
+    python = _environment(session, interpreter, group="build")
+    which = "import pickle, sys; print(pickle.dumps.__self__.__name__)"
+
+    def says(environ: dict[str, str] | None = None) -> str:
+        output = session.run(*python, "-c", which, external=True, silent=True, env=environ)
+        return str(output).strip()
+
+    assert says() == "_pickle", "oxipickle alone must change nothing"
+    _switched_on(session, python)
+    assert says() == "oxipickle._pickle", "installing oxipickle-auto is the switch"
+    assert says({"OXIPICKLE_DISABLE": "1"}) == "_pickle", "the variable wins"
+    session.run(*python, "-m", "oxipickle", "status", external=True)
+    uninstall = [*python, "-m", "pip", "uninstall", "--yes", "--quiet"]
+    session.run(*uninstall, "oxipickle", external=True)
+    said = str(session.run(*python, "-c", which, external=True, silent=True))
+    assert "RuntimeWarning: oxipickle was switched on" in said, said
+    assert said.strip().splitlines()[-1] == "_pickle" or said.startswith("_pickle"), said
+    session.run(*uninstall, "oxipickle-auto", external=True)
+    folder = REPO / ".nox" / f"build-{interpreter.name}"
+    left = [str(path) for path in folder.rglob("*oxipickle*")]
+    assert not left, left
+    assert says() == "_pickle"
+
+
+def _engines(session: nox.Session, group: str) -> None:
+    python = _environment(session, _on_this_machine(*session.posargs[:1]), group=group)
+    _switched_on(session, python)
+    xml = f"--junitxml=reports/pytest-{group}.xml"
+    session.run(*python, "-m", "pytest", "integration/test_engines.py", xml, external=True)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """joblib, Dask and Celery, with, without and mixed; argument: which Python."""
+    _engines(session, "engines")
+
+
+@nox.session
+def clusters(session: nox.Session) -> None:
+    """Ray and PySpark, with, without and mixed; argument: which Python."""
+    _engines(session, "clusters")
+
+
+@nox.session
+def libraries(session: nox.Session) -> None:
+    """Pickle tests of libraries with and without oxipickle; arguments: which Python, --torch."""
+    name = [one for one in session.posargs if not one.startswith("-")]
+    python = _environment(session, _on_this_machine(*name[:1]), group="libraries")
+    _switched_on(session, python)
+    session.run(*python, "integration/libraries.py", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site in build/docs, warnings being errors."""
+    session.install(*_group("docs"))
+    python = pythons.choose(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    session.install(_wheel(session, python, ""), "--no-deps", "--force-reinstall")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/docs")
 
 
 @nox.session
