@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-import loaders  # noqa: F401 - found by name from the streams
-
 import corpus
+import loaders  # noqa: F401 - found by name from the streams
 import streams
 from corpus import CASES
 from streams import FRAMES, HOSTILE, SPARSE, STREAMS, frame, g, u32, u64
@@ -561,6 +560,9 @@ def test_position_after_an_error(offers: str) -> None:
         b"c\n\n",
         b"B\x05\x00\x00\x00ab",
         b"",
+        b".rest",  # STOP with nothing to give: the file has been moved when that is found
+        b"K\x01(.rest",
+        b"K\x010.rest",
     ):
         for amount in (0, 4, 100):
             same_log(data, offers, loads=2, peek_amount=amount)

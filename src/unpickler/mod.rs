@@ -227,9 +227,9 @@ impl Machine {
                 step = pieces::step(self, cx, input)?;
             }
             match step {
-                Step::Stop(value) => {
+                Step::Stop => {
                     input.finish(py)?;
-                    return Ok(value);
+                    return self.stack.pop(py);
                 }
                 Step::Frame(len) => input.begin_frame(py, len)?,
                 Step::More => {}

@@ -22,11 +22,7 @@ use crate::state::State;
 /// EOFError if there is no opcode; what the opcode raises.
 #[cold]
 #[inline(never)]
-pub fn step<'py>(
-    machine: &mut Machine,
-    cx: &Context<'_, 'py>,
-    input: &mut Input<'_>,
-) -> R<Step<'py>> {
+pub fn step(machine: &mut Machine, cx: &Context<'_, '_>, input: &mut Input<'_>) -> R<Step> {
     let mut piece = std::mem::take(&mut machine.piece);
     piece.clear();
     let result = fetch(machine, cx, input, &mut piece).and_then(|done| {

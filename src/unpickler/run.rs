@@ -14,9 +14,9 @@ use crate::object::cursor::Cursor;
 use crate::object::{R, make, signals, text};
 
 /// Why the loop has ended.
-pub enum Step<'py> {
-    /// STOP, with the result.
-    Stop(Bound<'py, PyAny>),
+pub enum Step {
+    /// STOP. The result is still on the stack: C moves the file before it finds that there is none.
+    Stop,
     /// FRAME, with the size of the frame.
     Frame(usize),
     /// The window does not hold the next opcode.
@@ -28,22 +28,14 @@ const OPCODES: u32 = 1 << 14;
 
 /// Executes the opcodes in `window` and gives how the run ended and how many bytes are left.
 #[inline]
-pub fn run<'py>(
-    machine: &mut Machine,
-    cx: &Context<'_, 'py>,
-    window: Cursor<'_>,
-) -> (R<Step<'py>>, usize) {
+pub fn run(machine: &mut Machine, cx: &Context<'_, '_>, window: Cursor<'_>) -> (R<Step>, usize) {
     let mut at = window;
     let step = steps(machine, cx, &mut at);
     (step, at.len())
 }
 
 #[inline(always)]
-fn steps<'py>(
-    machine: &mut Machine,
-    cx: &Context<'_, 'py>,
-    place: &mut Cursor<'_>,
-) -> R<Step<'py>> {
+fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) -> R<Step> {
     let py = cx.py;
     let mut at = *place;
     let mut budget = OPCODES;
@@ -415,9 +407,8 @@ fn steps<'py>(
                 return Ok(Step::Frame(len));
             }
             Op::Stop => {
-                let value = check!(machine.stack.pop(py));
                 *place = at;
-                return Ok(Step::Stop(value));
+                return Ok(Step::Stop);
             }
         }
     }
