@@ -8,6 +8,7 @@
     long   CPython's suites of multiprocessing and concurrent.futures, on one Python
     auto   both wheels, oxipickle and oxipickle-auto: installed, tried, uninstalled; on one Python
     docs   the documentation site, warnings being errors
+    fuzz   the fuzzers of tests/fuzz against C's _pickle, for two minutes on one Python
 
 And, not part of the usual run:
 
@@ -15,7 +16,9 @@ And, not part of the usual run:
     clusters   likewise Ray and PySpark (needs Java): large downloads
     libraries  pickle tests of libraries with and without oxipickle, on one Python
 
-    sanitizer  the tests with the extension built for AddressSanitizer (nightly Rust, gcc's libasan)
+    sanitizer    the tests and fuzzers with AddressSanitizer (nightly Rust, gcc's libasan)
+    valgrind     the core of the tests under valgrind's memcheck
+    fuzz_format  the fuzz targets of the byte format (nightly Rust, cargo-fuzz)
 
 Each session installs what it needs into environments below `.nox/` and writes its counts to
 `reports/`, where `scripts/dev.py` adds them up. A session tests what a user installs, a built
@@ -38,7 +41,7 @@ sys.path.insert(0, str(REPO / "scripts"))
 import pythons  # noqa: E402  (it is no package: it runs before anything is installed)
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "rust", "miri", "test", "long", "auto", "docs"]
+nox.options.sessions = ["lint", "rust", "miri", "test", "long", "auto", "docs", "fuzz"]
 nox.options.reuse_venv = "yes"
 
 REPORTS = REPO / "reports"
@@ -110,10 +113,12 @@ def miri(session: nox.Session) -> None:
     session.run(*cargo, "test", "--no-default-features", "--target-dir", target, external=True)
 
 
-def _wheel(session: nox.Session, interpreter: pythons.Interpreter, sanitize: str) -> str:
+def _wheel(
+    session: nox.Session, interpreter: pythons.Interpreter, instrument: str, profile: str
+) -> str:
     """The wheel to test: built here, or the one in OXIPICKLE_WHEELS that fits."""
     prebuilt = os.environ.get("OXIPICKLE_WHEELS")
-    if prebuilt:
+    if prebuilt and not instrument:
         abi = "cp" + interpreter.abi.replace(".", "")
         found = sorted((REPO / prebuilt).glob(f"oxipickle-*-{abi}-*.whl"))
         if len(found) != 1:
@@ -122,7 +127,7 @@ def _wheel(session: nox.Session, interpreter: pythons.Interpreter, sanitize: str
     session.install(*_group("build"))
     built = session.run(
         *("python", "scripts/pythons.py", "wheel", interpreter.name),
-        *("--profile", os.environ.get("OXIPICKLE_PROFILE", "ci"), "--sanitize", sanitize),
+        *("--profile", os.environ.get("OXIPICKLE_PROFILE", profile), "--instrument", instrument),
         silent=True,
         stderr=None,
     )
@@ -132,17 +137,21 @@ def _wheel(session: nox.Session, interpreter: pythons.Interpreter, sanitize: str
 def _environment(
     session: nox.Session,
     interpreter: pythons.Interpreter,
-    sanitize: str = "",
+    instrument: str = "",
+    profile: str = "ci",
     group: str = "test",
 ) -> list[str]:
     """A virtual environment of `interpreter` with the wheel and a dependency group.
 
+    `instrument` is one of `pythons.INSTRUMENTS`, `profile` a Cargo profile.
+
     Returns the command line that starts its Python.
     """
+    kind = instrument or ("" if profile == "ci" else profile)
     purpose = "python" if group == "test" else group
-    folder = REPO / ".nox" / f"{purpose}-{interpreter.name}{sanitize}"
+    folder = REPO / ".nox" / f"{purpose}-{interpreter.name}{kind}"
     program = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    wheel = _wheel(session, interpreter, sanitize)
+    wheel = _wheel(session, interpreter, instrument, profile)
     if not folder.exists():
         session.run(*interpreter.command("-m", "venv", str(folder)), external=True)
     python = interpreter.command(program=str(program))
@@ -281,12 +290,61 @@ def docs(session: nox.Session) -> None:
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/docs")
 
 
+#: The tests that run in a reasonable time where everything is twenty to fifty times slower.
+CORE = "arguments attributes errors gc load memory oob opcodes own_dict parity_bytes"
+CORE += " picklebuffer_parity recipes reentry repeated_keys subclass text"
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz loading and dumping against C, guided by coverage; arguments go to tests/fuzz/drive.py.
+
+    On the newest Python selected, for two minutes if the arguments do not say otherwise. Only on
+    Linux: elsewhere the compiler's counters have other names.
+    """
+    if sys.platform != "linux":
+        session.skip("NOT RUN: the counters are those of Linux")
+    interpreter = pythons.selected()[-1]
+    python = _environment(session, interpreter, "coverage")
+    counters = REPO / "target" / "libcounters.so"
+    rustc = ("rustc", "--edition", "2024", "-O", "--crate-type", "cdylib", "-o", str(counters))
+    session.run(*rustc, "fuzz/counters.rs", external=True)
+    line = [*python, "tests/fuzz/drive.py", *(session.posargs or ("--minutes", "2"))]
+    if not {"loading", "dumping"} & set(session.posargs):
+        line += ["loading", "dumping"]
+    if "--corpus" not in session.posargs:
+        line += ["--corpus", str(REPO / ".nox" / f"corpus-{interpreter.name}")]
+    session.run(*line, external=True, env={"OXIPICKLE_COUNTERS": str(counters)})
+
+
+@nox.session(venv_backend="none")
+def fuzz_format(session: nox.Session) -> None:
+    """Fuzz the byte format alone, each target for a minute or the seconds given as argument."""
+    cargo = ["cargo", "+nightly", "fuzz"]
+    if subprocess.run([*cargo, "--version"], capture_output=True).returncode:
+        session.skip("NOT RUN: this machine has no nightly toolchain or no cargo-fuzz")
+    seconds = session.posargs[0] if session.posargs else "60"
+    seeds = REPO / ".nox" / "format-seeds"
+    session.run(sys.executable, "fuzz/seeds.py", str(seeds))
+    listed = subprocess.run([*cargo, "list"], check=True, capture_output=True, text=True, cwd=REPO)
+    for target in listed.stdout.split():
+        corpus = REPO / "fuzz" / "corpus" / target
+        corpus.mkdir(parents=True, exist_ok=True)
+        session.run(
+            *(*cargo, "run", target, str(corpus), str(seeds / "streams"), "--"),
+            *(f"-max_total_time={seconds}", "-max_len=65536", f"-dict={seeds / 'opcodes.dict'}"),
+            # What the format reserves is bounded by what it is given: see the targets.
+            *("-malloc_limit_mb=64", "-rss_limit_mb=1024", "-print_final_stats=1"),
+            external=True,
+        )
+
+
 @nox.session
 def sanitizer(session: nox.Session) -> None:
     """The package's tests with AddressSanitizer; arguments go to pytest."""
     find = ["gcc", "-print-file-name=libasan.so"]
     runtime = subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
-    python = _environment(session, _on_this_machine(), sanitize="address")
+    python = _environment(session, _on_this_machine(), "address")
     env = {
         "LD_PRELOAD": runtime,
         # An interpreter frees little at its end; what we leak, the tests of memory count.
@@ -295,3 +353,26 @@ def sanitizer(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
     }
     session.run(*python, "-m", "pytest", *session.posargs, external=True, env=env)
+    # Not under the tests' own limit of time: everything is slower.
+    fuzzers = [*python, "tests/fuzz/drive.py", "loading", "dumping", "--minutes", "2"]
+    if not session.posargs:
+        session.run(*fuzzers, external=True, env=env)
+
+
+@nox.session
+def valgrind(session: nox.Session) -> None:
+    """The core of the tests under memcheck; arguments: test files instead of those.
+
+    Fails for an invalid access, a branch on what was never written, and a block that is lost for
+    good, but for what tests/valgrind.supp says of the interpreter's own.
+    """
+    python = _environment(session, _on_this_machine(), profile="profiling")
+    tests = session.posargs or [f"tests/test_{name}.py" for name in CORE.split()]
+    session.run(
+        *("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"),
+        *("--show-leak-kinds=definite", "--errors-for-leak-kinds=definite", "--num-callers=40"),
+        *("--suppressions=tests/valgrind.supp", *python, "-m", "pytest", "-p", "no:cacheprovider"),
+        *("--quiet", "--deselect=tests/test_depth.py", *tests),
+        external=True,
+        env={"PYTHONMALLOC": "malloc"},
+    )

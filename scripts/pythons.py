@@ -361,14 +361,23 @@ def pyo3_config(folder: Path, version: str) -> Path:
     return path
 
 
-def wheel(interpreter: Interpreter, *, profile: str = "ci", sanitize: str = "") -> Path:
+#: What an extension can be built with, and the flags of the compiler; those with -Z need nightly.
+INSTRUMENTS = {
+    "address": "-Zsanitizer=address",
+    # One counter for each edge; the extension then needs the library of fuzz/counters.rs.
+    "coverage": "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3"
+    " -Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+}
+
+
+def wheel(interpreter: Interpreter, *, profile: str = "ci", instrument: str = "") -> Path:
     """Build the wheel that fits `interpreter`, with this machine's Rust; return its path.
 
-    `profile` is a Cargo profile, `sanitize` the name of a sanitizer (needs the nightly toolchain).
+    `profile` is a Cargo profile, `instrument` one of `INSTRUMENTS`.
     Each version and profile has a target folder of its own: the version's `cfg` flags change every
     crate that depends on PyO3, so a shared one would be rebuilt at each turn.
     """
-    kind = "-".join(part for part in (interpreter.abi, profile, sanitize) if part)
+    kind = "-".join(part for part in (interpreter.abi, profile, instrument) if part)
     target = REPO / "target" / "wheels-build" / kind
     out = target / "dist"
     if out.exists():
@@ -385,10 +394,12 @@ def wheel(interpreter: Interpreter, *, profile: str = "ci", sanitize: str = "") 
         env["PYO3_CONFIG_FILE"] = str(pyo3_config(target, interpreter.version))
     command = [sys.executable, "-m", "maturin", "build", "--locked", "--profile", profile]
     command += ["--out", str(out), "--interpreter", python]
-    if sanitize:
+    if instrument:
         # With a target named, the flags are for the extension, not for build scripts and macros.
         command += ["--target", "x86_64-unknown-linux-gnu"]
-        env |= {"RUSTUP_TOOLCHAIN": "nightly", "RUSTFLAGS": f"-Zsanitizer={sanitize}"}
+        env["RUSTFLAGS"] = INSTRUMENTS[instrument]
+        if "-Z" in env["RUSTFLAGS"]:
+            env["RUSTUP_TOOLCHAIN"] = "nightly"
     subprocess.run(command, cwd=REPO, env=env, check=True, stdin=subprocess.DEVNULL, stdout=2)
     (built,) = out.glob("*.whl")
     return built
@@ -408,7 +419,7 @@ def main() -> int:
     builder = commands.add_parser("wheel", help="build the wheel for each (needs maturin)")
     builder.add_argument("names", nargs="+")
     builder.add_argument("--profile", default="ci")
-    builder.add_argument("--sanitize", default="", help="a sanitizer, as address")
+    builder.add_argument("--instrument", default="", choices=["", *INSTRUMENTS])
     options = parser.parse_args()
     try:
         if options.command == "fetch":
@@ -417,7 +428,7 @@ def main() -> int:
             return subprocess.call(choose(options.name).command(*options.args))
         elif options.command == "wheel":
             for name in options.names:
-                print(wheel(choose(name), profile=options.profile, sanitize=options.sanitize))
+                print(wheel(choose(name), profile=options.profile, instrument=options.instrument))
         elif options.json:
             print(json.dumps([vars(one) | {"abi": one.abi} for one in found()], indent=1))
         if options.command in ("fetch", "list") and not getattr(options, "json", False):

@@ -19,7 +19,6 @@ import warnings
 from typing import Any
 
 import loaders  # noqa: F401 - found by name
-
 import python2_classes  # noqa: F401 - found by name
 from corpus import CASES
 from streams import FRAMES, STREAMS
