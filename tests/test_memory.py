@@ -633,3 +633,47 @@ def test_sizeof_tells_what_the_memo_takes() -> None:
     pickler.dump(1)
     unpickler.__init__(io.BytesIO())
     assert unpickler.__sizeof__() - empty[1] < 10_000
+
+
+NO_MEMORY = """
+import resource, sys
+from pathlib import Path
+from support import c, ox
+
+class Endless:
+    def __reduce__(self):
+        return Endless, (Endless(),)
+
+mod = c if sys.argv[1] == "c" else ox
+name = sys.argv[2]
+count = 10 << 20
+streams = dict(
+    marks=b"(" * count + b".",
+    values=b"N" * count + b".",
+    memo=b"N" + b"\\x94" * count + b".",
+    lists=b"]" * (count // 8) + b".",
+)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (40 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    if name == "reducers":
+        mod.dumps(Endless())
+    else:
+        mod.loads(streams[name])
+except MemoryError:
+    print("MemoryError")
+else:
+    print("done")
+assert mod.loads(mod.dumps([1, "two"])) == [1, "two"]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept on Linux only")
+@pytest.mark.parametrize("name", ["marks", "values", "memo", "lists", "reducers"])
+def test_no_memory_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fills the stacks and the memo ends in MemoryError and leaves the module usable."""
+    monkeypatch.setenv("OXIPICKLE_MAX_DEPTH", "100000000")
+    if name != "reducers":
+        assert child_ok(NO_MEMORY, "c", name) == "MemoryError\n"
+    assert child_ok(NO_MEMORY, "ox", name) == "MemoryError\n"

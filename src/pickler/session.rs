@@ -157,6 +157,9 @@ impl Session {
         if self.tasks.len() >= self.max_tasks {
             return Err(Fault::TooDeep);
         }
+        if self.tasks.len() == self.tasks.capacity() && self.tasks.try_reserve(1).is_err() {
+            return Err(Fault::NoMemory);
+        }
         self.tasks.push(task);
         Ok(Flow::Pushed)
     }

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use super::memo::Content;
 use super::{Context, Machine, memo};
+use crate::errors;
 use crate::format::opcode::op;
 use crate::object::cursor::Cursor;
 use crate::object::{R, build, make};
@@ -52,7 +53,7 @@ impl Machine {
             });
             self.loose |= cx.visible;
             self.stack.push(py.None().into_bound(py));
-            self.stack.mark();
+            self.stack.mark(py)?;
             return Ok(rest);
         }
         let dict = make::dict(py)?;
@@ -369,6 +370,9 @@ impl Machine {
             memo::settle_all(py, cx.memo)?;
         }
         self.make_pending_at(cx, index)?;
+        if !cx.memo.with(py, |memo| memo.has_room(index)) {
+            return Err(errors::no_memory(py));
+        }
         let old = cx.memo.with(py, move |memo| memo.put(index, object));
         super::release(py, old);
         Ok(())

@@ -117,10 +117,28 @@ impl Memo {
         Some(object)
     }
 
-    /// Makes an index one that is not far off, unless it is.
+    /// Takes memory for twice as many entries as `index` says: [`Memo::push`] itself could only end the
+    /// process if there is none.
+    fn make_room(&mut self, index: usize) -> bool {
+        let len = self.dense.len();
+        let more = index.saturating_mul(2).saturating_sub(len).max(1);
+        self.dense.try_reserve(more).is_ok()
+    }
+
+    /// Whether there is memory for an entry at `index`.
+    pub fn has_room(&mut self, index: usize) -> bool {
+        if index <= self.count.saturating_mul(2) {
+            index < self.places || self.make_room(index)
+        } else {
+            let sparse = self.sparse.as_mut();
+            sparse.is_none_or(|sparse| sparse.try_reserve(1).is_ok())
+        }
+    }
+
+    /// Makes an index one that is not far off, unless it is or there is no memory for it.
     #[cold]
     fn grow(&mut self, index: usize) -> bool {
-        let near = index <= self.count.saturating_mul(2);
+        let near = index <= self.count.saturating_mul(2) && self.make_room(index);
         if near {
             self.places = index * 2;
         }

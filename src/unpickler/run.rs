@@ -136,6 +136,9 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             check!(signals::check(py));
             machine.pause(cx);
         }
+        if !machine.stack.has_room() {
+            check!(machine.stack.make_room(py));
+        }
         let [byte] = take!();
         let Some(op) = Op::decode(byte) else {
             check!(Err(bad_opcode(py, byte)))
@@ -174,7 +177,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             Op::NewFalse => machine
                 .stack
                 .push(PyBool::new(py, false).to_owned().into_any()),
-            Op::Mark => machine.stack.mark(),
+            Op::Mark => check!(machine.stack.mark(py)),
             Op::Tuple1 => {
                 let from = check!(machine.stack.last(py, 1));
                 push!(check!(make::tuple(py, &mut machine.stack.items, from)));

@@ -9,6 +9,9 @@ use crate::errors;
 use crate::object::make::Items;
 use crate::object::{R, Raised};
 
+/// More values than any one opcode pushes.
+const ROOM: usize = 32;
+
 /// See the module.
 #[derive(Default)]
 pub struct Stack {
@@ -49,7 +52,25 @@ impl Stack {
         self.fence
     }
 
-    /// Puts a value on top.
+    /// Whether there is memory for what one opcode may push.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.items.capacity() - self.items.len() >= ROOM
+    }
+
+    /// Takes memory for more values: [`Stack::push`] itself could only end the process if there is none.
+    ///
+    /// # Errors
+    /// MemoryError.
+    #[cold]
+    #[inline(never)]
+    pub fn make_room(&mut self, py: Python<'_>) -> R<()> {
+        let made = self.items.try_reserve(ROOM);
+        made.or_else(|_| self.items.try_reserve_exact(ROOM))
+            .map_err(|_| errors::no_memory(py))
+    }
+
+    /// Puts a value on top. See [`Stack::has_room`].
     #[inline(always)]
     pub fn push(&mut self, value: Bound<'_, PyAny>) {
         self.items.push(value.unbind());
@@ -94,10 +115,24 @@ impl Stack {
     }
 
     /// Puts a mark on top.
+    ///
+    /// # Errors
+    /// MemoryError.
     #[inline(always)]
-    pub fn mark(&mut self) {
+    pub fn mark(&mut self, py: Python<'_>) -> R<()> {
+        if self.marks.len() == self.marks.capacity() {
+            self.make_room_for_mark(py)?;
+        }
         self.fence = self.items.len();
         self.marks.push(self.fence);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room_for_mark(&mut self, py: Python<'_>) -> R<()> {
+        let made = self.marks.try_reserve(1);
+        made.map_err(|_| errors::no_memory(py))
     }
 
     /// Takes the topmost mark; what is above it stays.
