@@ -286,7 +286,7 @@ def docs(session: nox.Session) -> None:
     """The documentation site in build/docs, warnings being errors."""
     session.install(*_group("docs"))
     python = pythons.choose(f"{sys.version_info[0]}.{sys.version_info[1]}")
-    session.install(_wheel(session, python, ""), "--no-deps", "--force-reinstall")
+    session.install(_wheel(session, python, "", "ci"), "--no-deps", "--force-reinstall")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/docs")
 
 

@@ -7,7 +7,7 @@ use pyo3::exceptions as exc;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-use crate::object::Raised;
+use crate::object::{R, Raised};
 use crate::state::State;
 
 /// Raises `ty(text)`.
@@ -60,6 +60,17 @@ pub enum Part<'a, 'py> {
 #[cold]
 pub fn unpickling(py: Python<'_>, text: &str) -> Raised {
     raise(State::get(py).unpickling_error.bind(py), text)
+}
+
+/// Adds a note to an exception, by its own `add_note`.
+///
+/// # Errors
+/// What that raises.
+#[cold]
+pub fn add_note(py: Python<'_>, err: &PyErr, text: &str) -> R<()> {
+    let name = State::get(py).names.add_note.bind(py);
+    err.value(py).call_method1(name, (text,))?;
+    Ok(())
 }
 
 macro_rules! builtin {

@@ -66,8 +66,34 @@ class Raised(NamedTuple):
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
+#: The first of the notes by which our loads say where they failed, and those that may follow it.
+_LOADING = re.compile(r"at byte \d+, (opcode [A-Z][A-Z0-9_]*(, .*)?|no opcode|reading an opcode)")
+_INSIDE = re.compile(r"when (loading|filling) .+|\(\d+ levels are left out here\)")
+
+
+def notes_of(error: BaseException) -> tuple[str, ...]:
+    """All notes of an exception."""
+    return tuple(getattr(error, "__notes__", ()))
+
+
+def without_loading_notes(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """*notes* without those that our loads add and C's do not."""
+    kept: list[str] = []
+    inside = False
+    for note in notes:
+        starts = _LOADING.fullmatch(note) is not None
+        inside = starts or (inside and _INSIDE.fullmatch(note) is not None)
+        if not inside:
+            kept.append(note)
+    return tuple(kept)
+
+
 def raised(error: BaseException, depth: int = 4) -> Raised:
-    """Describe *error*; addresses are masked, contexts followed *depth* deep."""
+    """Describe *error*; addresses are masked, contexts followed *depth* deep.
+
+    The notes that say where a load of ours failed are left out: C has none. `test_load_notes.py`
+    has them.
+    """
 
     def below(other: BaseException | None) -> Raised | None:
         return None if other is None or depth == 0 else raised(other, depth - 1)
@@ -79,7 +105,7 @@ def raised(error: BaseException, depth: int = 4) -> Raised:
     return Raised(
         type(error),
         _ADDRESS.sub("0x?", text),
-        tuple(_ADDRESS.sub("0x?", note) for note in getattr(error, "__notes__", ())),
+        tuple(_ADDRESS.sub("0x?", note) for note in without_loading_notes(notes_of(error))),
         below(error.__context__),
         below(error.__cause__),
         error.__suppress_context__,

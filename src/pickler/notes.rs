@@ -9,10 +9,10 @@ use pyo3::types::PyTuple;
 
 use super::task::{Form, ItemStage, Pair, Stage, Task};
 use crate::compat::QUIRKS;
+use crate::errors;
 use crate::object::names::full_name;
 use crate::object::world::Slot;
 use crate::object::{R, Raised};
-use crate::state::State;
 
 /// Tasks up to which every one gets its note.
 const ALL: usize = 1000;
@@ -70,7 +70,7 @@ fn add_all(py: Python<'_>, err: &PyErr, tasks: &[Task]) -> R<()> {
     for (i, task) in tasks.iter().rev().enumerate() {
         if n > ALL && i == ENDS {
             let left_out = n - 2 * ENDS;
-            note_text(py, err, &format!("({left_out} levels are left out here)"))?;
+            errors::add_note(py, err, &format!("({left_out} levels are left out here)"))?;
         }
         if n <= ALL || i < ENDS || i >= n - ENDS {
             describe(py, err, task)?;
@@ -80,13 +80,7 @@ fn add_all(py: Python<'_>, err: &PyErr, tasks: &[Task]) -> R<()> {
 }
 
 fn note(py: Python<'_>, err: &PyErr, what: &str) -> R<()> {
-    note_text(py, err, &format!("when serializing {what}"))
-}
-
-fn note_text(py: Python<'_>, err: &PyErr, text: &str) -> R<()> {
-    let name = State::get(py).names.add_note.bind(py);
-    err.value(py).call_method1(name, (text,))?;
-    Ok(())
+    errors::add_note(py, err, &format!("when serializing {what}"))
 }
 
 fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {

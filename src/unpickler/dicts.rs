@@ -308,6 +308,13 @@ impl Machine {
         }
     }
 
+    /// Whether the dict at this place of the stack is not made yet.
+    pub fn is_pending(&self, place: usize) -> bool {
+        self.pending
+            .binary_search_by_key(&place, |pending| pending.at)
+            .is_ok()
+    }
+
     /// Whether [`Machine::thaw`] has anything to do.
     #[inline(always)]
     pub fn is_frozen(&self) -> bool {

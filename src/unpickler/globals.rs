@@ -117,7 +117,9 @@ impl Machine {
         name: &Bound<'py, PyAny>,
     ) -> R<Bound<'py, PyAny>> {
         self.show(cx)?;
-        cx.hooks.find_class(module, name, self.proto)
+        cx.hooks
+            .find_class(module, name, self.proto)
+            .map_err(|raised| self.blame_name(module, name, raised))
     }
 
     /// EXT1, EXT2, EXT4.

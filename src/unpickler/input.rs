@@ -29,6 +29,8 @@ pub struct Input<'a> {
     source: Source<'a>,
     /// Where the next byte is in the window.
     at: usize,
+    /// Bytes of this load in front of the window; what an earlier load has read of the window counts against it.
+    before: usize,
     /// Where the open frame ends in the window.
     frame_end: Option<usize>,
 }
@@ -107,6 +109,7 @@ impl Parked {
         Input {
             source: Source::File(self.file),
             at: self.at,
+            before: 0_usize.wrapping_sub(self.at),
             frame_end: self.frame_end,
         }
     }
@@ -132,6 +135,7 @@ impl<'a> Input<'a> {
         Input {
             source: Source::Memory(bytes),
             at: 0,
+            before: 0,
             frame_end: None,
         }
     }
@@ -159,6 +163,20 @@ impl<'a> Input<'a> {
     /// Where the bytes that may be read now end in the window.
     fn limit(&self, py: Python<'_>) -> usize {
         self.frame_end.unwrap_or_else(|| self.window(py).len())
+    }
+
+    /// Bytes that this load has behind it.
+    pub fn position(&self) -> usize {
+        self.before.wrapping_add(self.at)
+    }
+
+    /// The bytes at hand from a position on, across ends of frames; none if those at the position are gone.
+    pub fn since(&self, py: Python<'_>, position: usize) -> Cursor<'_> {
+        let window = self.window(py);
+        match self.at.checked_sub(self.position() - position) {
+            Some(at) => window.last(window.len() - at),
+            None => window.first(0),
+        }
     }
 
     /// The bytes at hand, up to the end of the frame.
@@ -242,6 +260,7 @@ impl<'a> Input<'a> {
         let size = window.bytes.bind(py).as_bytes().len();
         file.passed = if window.peeked { 0 } else { size };
         let old = file.window.replace(window.bytes);
+        self.before = self.position();
         self.at = 0;
         drop(old.map(|old| old.into_bound(py)));
         if size < len {
@@ -319,6 +338,7 @@ impl<'a> Input<'a> {
         if beyond && let Source::File(file) = &mut self.source {
             file.pass(py, self.at)?;
             file.fill(py, &mut filling, len)?;
+            self.before = self.before.wrapping_add(len - here);
         }
         Ok(filling.finish())
     }

@@ -8,6 +8,7 @@
 //! - `run.rs` is the loop, `pieces.rs` the opcode that its window lacks, `input.rs` the window.
 //! - `scalars.rs`, `containers.rs`, `objects.rs`, `globals.rs`: what the opcodes do.
 //! - `hooks.rs`: what a subclass of Unpickler may change.
+//! - `notes.rs`, `path.rs`: where it was when it failed.
 //! - `stack.rs`, `memo.rs`, `length.rs`, `scratch.rs`: data.
 
 mod containers;
@@ -17,7 +18,9 @@ pub mod hooks;
 pub mod input;
 mod length;
 pub mod memo;
+mod notes;
 mod objects;
+mod path;
 mod pieces;
 mod run;
 mod scalars;
@@ -32,6 +35,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors;
+use crate::format::opcode::op;
 use crate::object::buffer::Export;
 use crate::object::cell::Shared;
 use crate::object::classes::Classes;
@@ -43,6 +47,7 @@ use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
 use input::{Input, Methods, Parked};
 use memo::Memo;
+use notes::Fault;
 use run::Step;
 use scratch::Scratch;
 use stack::Stack;
@@ -77,6 +82,8 @@ pub struct Machine {
     framed: bool,
     /// The index of the last dict that was made before its items.
     last_dict: usize,
+    /// What is known of an error on its way out.
+    fault: Fault,
 }
 
 /// What a load is given.
@@ -194,6 +201,9 @@ impl Machine {
         self.proto = 0;
         let mut result = self.load_pickle(cx, input);
         self.pause.end();
+        if let Err(raised) = result {
+            result = Err(self.add_notes(cx, raised, input));
+        }
         if self.loose && cx.visible {
             // Whoever looks at the memo now finds what C has there.
             if let Err(raised) = self.thaw(cx) {
@@ -219,19 +229,35 @@ impl Machine {
             self.large = window.len() > LARGE;
             self.pause(cx);
             let (step, left) = run::run(self, cx, window);
+            if step.is_err() {
+                let done = window.first(window.len() - left);
+                self.fault.at_end_of(done, input.position());
+            }
             input.leave(py, left, self.framed);
             // The methods of a file are code of users.
             self.pause.end();
             let mut step = step?;
             if let Step::More = step {
-                step = pieces::step(self, cx, input)?;
+                let byte = input.position();
+                step = pieces::step(self, cx, input).inspect_err(|_| {
+                    self.fault.at(byte, self.piece.first().copied());
+                })?;
             }
             match step {
                 Step::Stop => {
-                    input.finish(py)?;
-                    return self.stack.pop(py);
+                    return input
+                        .finish(py)
+                        .and_then(|()| self.stack.pop(py))
+                        .inspect_err(|_| {
+                            self.fault.at(input.position() - 1, Some(op::STOP));
+                        });
                 }
-                Step::Frame(len) => input.begin_frame(py, len)?,
+                Step::Frame(len) => {
+                    if let Err(raised) = input.begin_frame(py, len) {
+                        self.fault.at(input.position() - 9, Some(op::FRAME));
+                        return Err(raised);
+                    }
+                }
                 Step::More => {}
             }
         }

@@ -26,7 +26,8 @@ impl Machine {
         if self.is_frozen() && !build::is_quiet_call(&callable, args) {
             self.thaw(cx)?;
         }
-        let object = attr::call_tuple(&callable, args)?;
+        let object =
+            attr::call_tuple(&callable, args).map_err(|raised| self.blame(&callable, raised))?;
         self.stack.push(object);
         Ok(())
     }
@@ -46,7 +47,8 @@ impl Machine {
         if self.is_frozen() && !build::has_quiet_new(ty) {
             self.thaw(cx)?;
         }
-        let object = build::new_object(ty, &args, None)?;
+        let object =
+            build::new_object(ty, &args, None).map_err(|raised| self.blame(&class, raised))?;
         self.stack.push(object);
         Ok(())
     }
@@ -63,17 +65,18 @@ impl Machine {
         let args = self.stack.pop(py)?;
         let class = self.stack.pop(py)?;
         self.thaw(cx)?;
-        let object = match (class.cast::<PyType>(), args.cast::<PyTuple>(), &kwargs) {
+        let made = match (class.cast::<PyType>(), args.cast::<PyTuple>(), &kwargs) {
             (Ok(class), Ok(args), None) if build::has_new(class) => {
-                build::new_object(class, args, None)?
+                build::new_object(class, args, None)
             }
             (Ok(class), Ok(args), Some(kwargs))
                 if build::has_new(class) && kwargs.is_instance_of::<PyDict>() =>
             {
-                build::new_object(class, args, kwargs.cast::<PyDict>().ok())?
+                build::new_object(class, args, kwargs.cast::<PyDict>().ok())
             }
             _ => return Err(bad_new(py, &class, &args, kwargs.as_ref())),
         };
+        let object = made.map_err(|raised| self.blame(&class, raised))?;
         self.stack.push(object);
         Ok(())
     }
@@ -99,8 +102,8 @@ impl Machine {
         name: &Bound<'py, PyAny>,
     ) -> R<()> {
         let from = self.unmark(cx)?;
-        let class = self.find_class(cx, module, name)?;
         let args = make::tuple(cx.py, &mut self.stack.items, from)?;
+        let class = self.find_class(cx, module, name)?;
         self.instantiate(cx, &class, &args)
     }
 
@@ -134,7 +137,7 @@ impl Machine {
         {
             attr::call_method1(class, names.new.bind(py), class)?
         } else {
-            attr::call_tuple(class, args)?
+            attr::call_tuple(class, args).map_err(|raised| self.blame(class, raised))?
         };
         self.stack.push(object);
         Ok(())

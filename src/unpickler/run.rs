@@ -133,7 +133,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         if budget == 0 {
             budget = OPCODES;
             machine.pause.end();
-            check!(signals::check(py));
+            check!(signals::check(py).map_err(|raised| machine.blame_signal(raised)));
             machine.pause(cx);
         }
         if !machine.stack.has_room() {

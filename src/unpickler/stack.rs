@@ -46,6 +46,11 @@ impl Stack {
         self.items.len() - self.fence
     }
 
+    /// Where the marks are, the topmost last.
+    pub fn marks(&self) -> &[usize] {
+        &self.marks
+    }
+
     /// Where the topmost mark is, 0 without one.
     #[inline(always)]
     pub fn fence(&self) -> usize {
