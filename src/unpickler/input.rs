@@ -173,7 +173,7 @@ impl<'a> Input<'a> {
     /// The bytes at hand from a position on, across ends of frames; none if those at the position are gone.
     pub fn since(&self, py: Python<'_>, position: usize) -> Cursor<'_> {
         let window = self.window(py);
-        match self.at.checked_sub(self.position() - position) {
+        match self.at.checked_sub(self.position().wrapping_sub(position)) {
             Some(at) => window.last(window.len() - at),
             None => window.first(0),
         }
