@@ -168,7 +168,10 @@ impl<'py> Engine<'_, 'py> {
         }
         self.flush()?;
         match &self.config.write {
-            Some(write) => attr::call1(write, payload).map(drop),
+            Some(write) => {
+                attr::call1(write, payload)?;
+                signals::handle(self.py)
+            }
             None => Ok(()),
         }
     }

@@ -42,7 +42,7 @@ use crate::object::classes::Classes;
 use crate::object::collector::{PAUSES, Pause};
 use crate::object::cursor::Cursor;
 use crate::object::templates::Templates;
-use crate::object::{R, Raised};
+use crate::object::{R, Raised, signals};
 use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
 use input::{Input, Methods, Parked};
@@ -57,6 +57,9 @@ const HIGHEST_PROTOCOL: u8 = 5;
 
 /// Bytes in a window that make many objects: so many that the collector runs, that keys come again.
 const LARGE: usize = 1024;
+
+/// Bytes of a file between two looks for signals.
+const BETWEEN_LOOKS: usize = 64 * 1024;
 
 /// What a load works on; see the module. Empty between loads.
 #[derive(Default)]
@@ -82,6 +85,8 @@ pub struct Machine {
     framed: bool,
     /// The index of the last dict that was made before its items.
     last_dict: usize,
+    /// Where the last look for signals between two windows was.
+    looked: usize,
     /// What is known of an error on its way out.
     fault: Fault,
 }
@@ -199,6 +204,7 @@ pub fn load_into<'py>(
 impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
+        self.looked = 0;
         let mut result = self.load_pickle(cx, input);
         self.pause.end();
         if let Err(raised) = result {
@@ -260,7 +266,18 @@ impl Machine {
                 }
                 Step::More => {}
             }
+            self.look(cx, input)?;
         }
+    }
+
+    /// Looks for signals between two windows: the loop counts opcodes of one window only.
+    fn look(&mut self, cx: &Context<'_, '_>, input: &Input<'_>) -> R<()> {
+        let position = input.position();
+        if position.saturating_sub(self.looked) < BETWEEN_LOOKS {
+            return Ok(());
+        }
+        self.looked = position;
+        signals::handle(cx.py).inspect_err(|_| self.fault.at(position, None))
     }
 
     /// No code of users runs until [`Machine::thaw`] or [`Machine::show`] says so.

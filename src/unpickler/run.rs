@@ -26,6 +26,9 @@ pub enum Step {
 /// Opcodes between two looks for signals: about a millisecond of work.
 const OPCODES: u32 = 1 << 14;
 
+/// Bytes of payload that are worth a look for signals.
+const MUCH: usize = 1 << 20;
+
 /// Executes the opcodes in `window` and gives how the run ended and how many bytes are left.
 #[inline]
 pub fn run(machine: &mut Machine, cx: &Context<'_, '_>, window: Cursor<'_>) -> (R<Step>, usize) {
@@ -75,6 +78,16 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 }
             };
         }
+        // A payload that may be large.
+        macro_rules! large {
+            ($len:expr) => {{
+                let len = $len;
+                if len >= MUCH {
+                    budget = 1;
+                }
+                payload!(len)
+            }};
+        }
         // A payload of bytes: C reads even an empty one anew at the end of what it has.
         macro_rules! bytes {
             ($len:expr) => {{
@@ -82,7 +95,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 if len == 0 && at.is_empty() {
                     more!(start)
                 }
-                payload!(len)
+                large!(len)
             }};
         }
         macro_rules! line {
@@ -133,7 +146,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         if budget == 0 {
             budget = OPCODES;
             machine.pause.end();
-            check!(signals::check(py).map_err(|raised| machine.blame_signal(raised)));
+            check!(signals::handle(py).map_err(|raised| machine.blame_signal(raised)));
             machine.pause(cx);
         }
         if !machine.stack.has_room() {
@@ -259,12 +272,12 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             }
             Op::BinUnicode => {
                 let len = u32::from_le_bytes(take!());
-                let data = payload!(len as usize);
+                let data = large!(len as usize);
                 push!(check!(text::text(py, data)));
             }
             Op::BinUnicode8 => {
                 let len = check!(length::long(py, op, take!()));
-                let data = payload!(len);
+                let data = large!(len);
                 push!(check!(text::text(py, data)));
             }
             Op::ShortBinBytes => {
