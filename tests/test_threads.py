@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import copyreg
 import io
+import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +22,9 @@ from typing import Any
 import pytest
 
 from support import PROTOCOLS, PY, attempt, c, child_ok, ox
+
+#: Whether this interpreter can run without a GIL.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 WORKERS = 4
 ROUNDS = 500
@@ -476,6 +481,150 @@ def test_pickle_buffer_released_by_another_thread() -> None:
             current[-1].release()
 
     assert all(race(work, disturb))
+
+
+STRESS = """
+import io, sys, threading, time
+from support import c, ox
+
+sys.setswitchinterval(1e-5)
+SECONDS = float(sys.argv[1])
+
+class Plain:
+    def __init__(self, i):
+        self.i = i
+        self.items = [i, {"k": (i, str(i))}]
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+class Slow(Plain):
+    def __reduce__(self):
+        return Slow, (self.i,)
+
+shared = [[Plain(i), Slow(i), {i: [i]}, "text" * i] for i in range(40)]
+changing = {"list": [Plain(0)], "dict": {}}
+expected = {p: c.dumps(shared, p) for p in range(6)}
+stream = expected[2] * 50  # with PUT: MEMOIZE counts on from one pickle of a file to the next
+pickler = ox.Pickler(io.BytesIO())
+unpickler = ox.Unpickler(io.BytesIO(stream))
+end = time.monotonic() + SECONDS
+failed, rounds, refused = [], [0] * 8, [0] * 8
+
+def once(number, i):
+    protocol = i % 6
+    if number < 3:
+        assert ox.dumps(shared, protocol) == expected[protocol], "wrong bytes"
+        assert ox.loads(expected[protocol]) == shared
+    elif number < 5:
+        for action in (
+            lambda: pickler.dump(shared),
+            lambda: pickler.__init__(io.BytesIO(), protocol),
+            lambda: pickler.clear_memo(),
+            lambda: setattr(pickler, "memo", pickler.memo.copy()),
+        ):
+            try:
+                action()
+            except RuntimeError as error:
+                assert str(error) == "Pickler object is already used"
+                refused[number] += 1
+    elif number < 7:
+        try:
+            assert unpickler.load() == shared, "another object"
+        except RuntimeError as error:
+            assert str(error) == "Unpickler object is already used"
+            refused[number] += 1
+        except EOFError:
+            try:
+                unpickler.__init__(io.BytesIO(stream))
+            except RuntimeError:
+                refused[number] += 1
+    else:
+        changing["list"].append(Plain(i))
+        changing["dict"][i % 30] = [i]
+        if i % 100 == 0:
+            changing["list"].clear()
+            changing["dict"].clear()
+        ox.loads(ox.dumps(changing))
+
+def work(number):
+    try:
+        while time.monotonic() < end and not failed:
+            once(number, rounds[number])
+            rounds[number] += 1
+    except BaseException as error:
+        failed.append((number, rounds[number], repr(error)))
+
+threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not failed, failed
+assert all(rounds), rounds
+assert ox.dumps(shared, 5) == expected[5]
+print("refused", sum(refused))
+"""
+
+
+def test_eight_threads_share_objects_and_misuse_a_pickler_and_an_unpickler() -> None:
+    """For some seconds on each version, about a minute in all; OXIPICKLE_STRESS sets another time."""
+    seconds = os.environ.get("OXIPICKLE_STRESS", "10")
+    words = child_ok(STRESS, seconds, timeout=120 + 2 * float(seconds)).split()
+    assert words[0] == "refused" and int(words[1]) > 0, "nothing was misused"
+
+
+SUBINTERPRETER = """
+import importlib, os, sys, tempfile
+import oxipickle._pickle
+for name in ("_interpreters", "_xxsubinterpreters"):
+    try:
+        interpreters = importlib.import_module(name)
+        break
+    except ImportError:
+        pass
+program = '''
+import sys
+sys.path[:] = %r
+try:
+    import oxipickle._pickle
+    text = "imported"
+except ImportError as error:
+    text = str(error)
+import _pickle
+assert _pickle.loads(_pickle.dumps([1])) == [1]
+with open(%r, "w") as file:
+    file.write(text)
+'''
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "text")
+    number = interpreters.create()
+    run = getattr(interpreters, "exec", interpreters.run_string)
+    found = run(number, program % (sys.path, path))
+    assert found is None, found
+    interpreters.destroy(number)
+    print(open(path).read())
+assert oxipickle._pickle.loads(oxipickle._pickle.dumps([1])) == [1]
+"""
+
+
+def test_a_subinterpreter_gets_an_import_error() -> None:
+    """Ours, or the interpreter's own where each has a GIL of its own."""
+    text = child_ok(SUBINTERPRETER)
+    assert "subinterpreter" in text, text
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="this interpreter always has its GIL")
+@pytest.mark.parametrize("option,ends", [("0", "needs the GIL"), ("1", "imported")])
+def test_without_the_gil_the_import_is_refused(option: str, ends: str) -> None:
+    code = """
+    import os, sys
+    if sys.argv[1]:
+        os.execv(sys.executable, [sys.executable, "-X", "gil=" + sys.argv[1], "-c", sys.argv[2]])
+    """
+    program = (
+        "try:\n import oxipickle._pickle\n print('imported')\nexcept ImportError as e:\n print(e)"
+    )
+    assert ends in child_ok(code, option, program)
 
 
 @pytest.mark.skipif(

@@ -21,6 +21,11 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "oxipickle does not support subinterpreters",
         ));
     }
+    if !interpreter::has_gil(py)? {
+        return Err(PyImportError::new_err(
+            "oxipickle needs the GIL, which -X gil=0 or PYTHON_GIL=0 keeps off",
+        ));
+    }
     instance::self_test(py)?;
     entries::self_test(py)?;
     by_name::self_test(py)?;
