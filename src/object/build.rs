@@ -71,6 +71,12 @@ pub fn has_quiet_new(class: &Bound<'_, PyType>) -> bool {
     new != 0 && new != PYTHON_NEW.load(Ordering::Relaxed)
 }
 
+/// Whether a slot `tp_new` is that of a class with a `__new__` in Python.
+#[inline]
+pub(super) fn is_python_new(new: usize) -> bool {
+    new != 0 && new == PYTHON_NEW.load(Ordering::Relaxed)
+}
+
 /// Whether the class has an `__init__` that is written in C, or none.
 #[inline]
 fn has_quiet_init(class: &Bound<'_, PyType>) -> bool {

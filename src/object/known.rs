@@ -5,12 +5,14 @@
 //! iteration gives before the first use. All of it is read in a frozen window.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use super::kind::{Dict, Kind, Tuple};
+use super::make::Items;
 use super::types::Plan;
 use super::{Obj, Window};
 
@@ -380,6 +382,72 @@ impl<'w> Deque<'w> {
     }
 }
 
+/// Gives a new deque its `maxlen`; the caller knows that it is one.
+pub(super) fn prepare_deque(deque: &Bound<'_, PyAny>, maxlen: Option<isize>) {
+    if let Some(maxlen) = maxlen {
+        // SAFETY: a deque that nobody else has seen; the layout was compared.
+        unsafe { (*deque.as_ptr().cast::<DequeObject>()).maxlen = maxlen };
+    }
+}
+
+/// The type `collections.deque`, once its layout has been compared; 0 before.
+static DEQUE: AtomicUsize = AtomicUsize::new(0);
+
+/// Moves `items[from..]` into a deque that is empty, if it is exactly a deque and has room for them in its only
+/// block: what `extend` does. False, and nothing is done, otherwise.
+#[inline]
+pub fn fill_deque(object: &Bound<'_, PyAny>, items: &mut Items, from: usize) -> bool {
+    let count = items.len() - from;
+    // SAFETY: the type is compared, and the layout was. An empty deque has one block, in which nothing is in use.
+    unsafe {
+        let raw = object.as_ptr().cast::<DequeObject>();
+        if pyffi::Py_TYPE(object.as_ptr()).addr() != DEQUE.load(Ordering::Relaxed)
+            || (*raw).base.ob_size != 0
+            || !std::ptr::eq((*raw).left, (*raw).right)
+            || count >= BLOCK
+            || ((*raw).maxlen >= 0 && (*raw).maxlen < count as isize)
+        {
+            return false;
+        }
+        // As `extend` does, from the left.
+        items.set_len(from);
+        let place = &raw mut (*(*raw).left).data;
+        let place = place.cast::<*mut pyffi::PyObject>().add(1);
+        std::ptr::copy_nonoverlapping(items.as_ptr().add(from).cast(), place, count);
+        (*raw).left_index = 1;
+        (*raw).right_index = count as isize;
+        (*raw).base.ob_size = count as isize;
+        // Iterators see that it has changed.
+        (*raw).state = (*raw).state.wrapping_add(count);
+    }
+    true
+}
+
+/// Compares what [`fill_deque`] does with what a deque says of itself, and allows it if they agree.
+fn deque_is_writable(class: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = class.py();
+    let filled = class.call0()?;
+    DEQUE.store(class.as_ptr().addr(), Ordering::Relaxed);
+    let items = pyo3::types::PyList::new(py, (0..40).map(|i| i + 1000))?;
+    let mut moved: Items = items.iter().map(Bound::unbind).collect();
+    let mut fine = fill_deque(&filled, &mut moved, 0) && moved.is_empty();
+    let same = |start: usize| -> PyResult<bool> {
+        let found: Vec<_> = filled.try_iter()?.collect::<PyResult<_>>()?;
+        let expected: Vec<_> = items.iter().skip(start).collect();
+        Ok(found.len() == expected.len() && found.iter().zip(&expected).all(|(a, b)| a.is(b)))
+    };
+    fine = fine && same(0)?;
+    filled.call_method1("appendleft", (1,))?;
+    filled.call_method1("rotate", (-2,))?;
+    filled.call_method0("pop")?;
+    filled.call_method0("pop")?;
+    fine = fine && same(1)?;
+    if !fine {
+        DEQUE.store(0, Ordering::Relaxed);
+    }
+    Ok(fine)
+}
+
 /// Whether deques are laid out as expected.
 pub(super) fn deque_is_readable(py: Python<'_>) -> bool {
     static READABLE: OnceLock<bool> = OnceLock::new();
@@ -409,7 +477,7 @@ pub(super) fn deque_is_readable(py: Python<'_>) -> bool {
                         .is_some_and(|found| found.is(window.obj(item)))
                 });
         }
-        Ok(fine)
+        Ok(fine && (cfg!(Py_GIL_DISABLED) || deque_is_writable(&class)?))
     };
     // A failure to test is no verdict.
     *READABLE.get_or_init(|| test().unwrap_or(false))

@@ -274,8 +274,38 @@ pub fn bytes<'py>(py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
         let start = pyffi::PyBytes_AS_STRING(made.as_ptr())
             .cast_mut()
             .cast::<u8>();
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+        copy(bytes, start);
         Ok(made)
+    }
+}
+
+/// Copies bytes; few of them by words that overlap, which is less than a call of `memcpy`.
+///
+/// # Safety
+/// There is room for them at `start`.
+#[inline(always)]
+unsafe fn copy(bytes: &[u8], start: *mut u8) {
+    let len = bytes.len();
+    // SAFETY: promised by the caller; each word is within the bytes.
+    unsafe {
+        match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(&low), Some(&high)) if len <= 16 => {
+                start.cast::<[u8; 8]>().write_unaligned(low);
+                start.add(len - 8).cast::<[u8; 8]>().write_unaligned(high);
+            }
+            (None, _) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(&low), Some(&high)) => {
+                    start.cast::<[u8; 4]>().write_unaligned(low);
+                    start.add(len - 4).cast::<[u8; 4]>().write_unaligned(high);
+                }
+                _ => {
+                    for (i, &byte) in bytes.iter().enumerate() {
+                        start.add(i).write(byte);
+                    }
+                }
+            },
+            _ => std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, len),
+        }
     }
 }
 
@@ -341,6 +371,26 @@ unsafe fn move_out(items: &mut Items, from: usize, place: *mut *mut pyffi::PyObj
         let count = items.len() - from;
         items.set_len(from);
         std::ptr::copy_nonoverlapping(items.as_ptr().add(from).cast(), place, count);
+    }
+}
+
+/// Moves `items[from..]` to the end of `others`.
+///
+/// # Panics
+/// If `from` is beyond the end.
+#[inline]
+pub fn move_items(items: &mut Items, from: usize, others: &mut Items) {
+    let count = items.len().checked_sub(from).expect("a place on the stack");
+    others.reserve(count);
+    // SAFETY: there is room for `count` more; the references are `items`' no longer, since its length is cut first.
+    unsafe {
+        items.set_len(from);
+        let end = others.len();
+        for i in 0..count {
+            let item = items.as_ptr().add(from + i).read();
+            others.as_mut_ptr().add(end + i).write(item);
+        }
+        others.set_len(end + count);
     }
 }
 

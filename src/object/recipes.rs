@@ -310,7 +310,11 @@ fn slots(ty: &Bound<'_, PyType>, slotnames: &Bound<'_, PyList>) -> Verdict {
 }
 
 /// A plan of two slots.
-fn two(ty: &Bound<'_, PyType>, first: &Py<PyString>, second: &Py<PyString>) -> Option<Plan> {
+pub(super) fn two(
+    ty: &Bound<'_, PyType>,
+    first: &Py<PyString>,
+    second: &Py<PyString>,
+) -> Option<Plan> {
     let py = ty.py();
     let slot = |name: &Py<PyString>| {
         let member = lookup(ty, name)?;
@@ -378,7 +382,7 @@ fn in_python(ty: &Bound<'_, PyType>, function: &Bound<'_, PyFunction>) -> Verdic
 }
 
 /// Whether the function is what the module's own source says under this name.
-fn is_library(function: &Bound<'_, PyFunction>, qualname: &str, module: &str) -> bool {
+pub(super) fn is_library(function: &Bound<'_, PyFunction>, qualname: &str, module: &str) -> bool {
     let py = function.py();
     let names = &State::get(py).names;
     let check = || -> PyResult<bool> {
@@ -421,7 +425,11 @@ fn text_is(object: &Bound<'_, PyAny>, text: &str) -> bool {
 }
 
 /// An attribute of a module that is loaded.
-fn module_attribute<'py>(py: Python<'py>, module: &str, name: &str) -> Option<Bound<'py, PyAny>> {
+pub(super) fn module_attribute<'py>(
+    py: Python<'py>,
+    module: &str,
+    name: &str,
+) -> Option<Bound<'py, PyAny>> {
     let modules = py.import("sys").ok()?.getattr("modules").ok()?;
     let modules = modules.cast_into_exact::<pyo3::types::PyDict>().ok()?;
     let module = convert::dict_get(&modules, PyString::new(py, module).as_any());
@@ -435,7 +443,11 @@ fn module_attribute<'py>(py: Python<'py>, module: &str, name: &str) -> Option<Bo
 }
 
 /// A type of a module made in C: nobody can change it, and its layout is the interpreter's.
-fn module_type<'py>(py: Python<'py>, module: &str, name: &str) -> Option<Bound<'py, PyType>> {
+pub(super) fn module_type<'py>(
+    py: Python<'py>,
+    module: &str,
+    name: &str,
+) -> Option<Bound<'py, PyType>> {
     let ty = module_attribute(py, module, name)?
         .cast_into::<PyType>()
         .ok()?;
@@ -499,7 +511,11 @@ fn method_of(
 }
 
 /// Whether `ty` finds under `name` what the static type `base` has.
-fn inherits(ty: &Bound<'_, PyType>, base: *mut pyffi::PyTypeObject, name: &Py<PyString>) -> bool {
+pub(super) fn inherits(
+    ty: &Bound<'_, PyType>,
+    base: *mut pyffi::PyTypeObject,
+    name: &Py<PyString>,
+) -> bool {
     // SAFETY: type objects, alive; what is found is only compared.
     unsafe {
         let own = ffi::_PyType_Lookup(base, name.as_ptr());

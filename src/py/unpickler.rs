@@ -74,6 +74,19 @@ pub fn loads<'a, 'py>(
     unpickler::loads(py, &data, options)
 }
 
+/// `loads(data)` of few plain bytes.
+#[inline]
+pub fn loads_in_short<'py>(
+    py: Python<'py>,
+    args: &[Argument<'_, 'py>],
+) -> Option<R<Bound<'py, PyAny>>> {
+    let [data] = args else {
+        return None;
+    };
+    let data: &Bound<'py, PyAny> = data;
+    unpickler::loads_in_short(py, data.cast_exact().ok()?)
+}
+
 /// What the keyword arguments of a load say; `sign` is the function that got them, for its errors.
 ///
 /// # Errors

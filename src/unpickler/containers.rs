@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyList, PySet};
 use super::{Context, Machine};
 use crate::compat::QUIRKS;
 use crate::errors;
-use crate::object::{R, attr, build, make};
+use crate::object::{R, attr, build, known, make};
 use crate::state::State;
 
 impl Machine {
@@ -46,7 +46,6 @@ impl Machine {
     }
 
     /// APPENDS to something that is not a plain list.
-    #[cold]
     #[inline(never)]
     fn append_to<'py>(
         &mut self,
@@ -54,6 +53,9 @@ impl Machine {
         list: &Bound<'py, PyAny>,
         from: usize,
     ) -> R<()> {
+        if known::fill_deque(list, &mut self.stack.items, from) {
+            return Ok(());
+        }
         let names = &State::get(cx.py).names;
         let extend = names.extend.bind(cx.py);
         let plain = attr::has_plain_method(list, extend);

@@ -11,12 +11,15 @@
 //! file's `read`, finalizers) reaches the objects only through the memo, which makes its dicts when it is
 //! looked at.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
 use super::memo::Content;
 use super::{Context, Machine, memo};
 use crate::errors;
 use crate::format::opcode::op;
+use crate::object::constructors::Found;
 use crate::object::cursor::Cursor;
 use crate::object::{R, build, make};
 
@@ -189,16 +192,23 @@ impl Machine {
             return Ok(self.build_slots(cx, place, index, rest, &instance));
         }
         let from = place + 1;
+        let mut names = None;
         if !self.classes.build(&instance, &mut self.stack.items, from)
             && !self.build_dict(cx, &instance, from)?
         {
-            return Ok(None);
+            names = self.set_state(&instance, from);
+            if names.is_none() {
+                return Ok(None);
+            }
         }
         self.stack.cut(cx.py, place);
         if let Some(index) = index {
-            cx.memo.with(cx.py, move |memo| {
-                memo.add_virtual(index, Content::Attributes(owner));
-            });
+            let content = match names {
+                Some(names) => Content::Slots(owner, names),
+                None => Content::Attributes(owner),
+            };
+            cx.memo
+                .with(cx.py, move |memo| memo.add_virtual(index, content));
             self.loose = true;
         }
         Ok(Some(rest))
@@ -222,6 +232,16 @@ impl Machine {
         };
         self.classes.set_dict(instance, dict);
         Ok(true)
+    }
+
+    /// The part of [`Machine::build_directly`] for classes with a `__setstate__` that is known since an instance
+    /// went through it: the names of the slots that the state was.
+    fn set_state(&mut self, instance: &Bound<'_, PyAny>, from: usize) -> Option<Arc<[Py<PyAny>]>> {
+        let Found::At(at) = self.constructors.find(&instance.get_type()) else {
+            return None;
+        };
+        let items = &mut self.stack.items;
+        self.constructors.set_state(at, instance, items, from)
     }
 
     /// The part of [`Machine::build_directly`] for slots: the state is the pair of None and the dict.
@@ -292,7 +312,8 @@ impl Machine {
         }
         if let Some(place) = self.stack.items.get_mut(place) {
             // What was there is None.
-            *place = dict.unbind();
+            let none = std::mem::replace(place, dict.unbind());
+            drop(none.into_bound(cx.py));
         }
     }
 

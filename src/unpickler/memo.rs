@@ -6,7 +6,7 @@
 //!
 //! A state that went straight into its instance does not exist, but has an index all the same: a
 //! [`Virtual`] entry says which instance has it, and [`settle`] makes it. Until then its place
-//! is empty.
+//! is empty. So is that of a tuple of arguments for which no call was made: its items are kept.
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::compat::QUIRKS;
 use crate::object::cell::Shared;
+use crate::object::make::{self, Items};
 use crate::object::{R, instance, methods};
 
 /// Places that a memo has at first; it then grows to twice the index that it lacks.
@@ -39,6 +40,9 @@ pub struct Memo {
     virtuals: Vec<Virtual>,
     /// How many of `virtuals`, from the front, are captured.
     captured: usize,
+    /// Tuples that do not exist, by index, and where their items begin in `parts`.
+    tuples: Vec<(usize, usize)>,
+    parts: Vec<Py<PyAny>>,
 }
 
 impl Default for Memo {
@@ -51,6 +55,8 @@ impl Default for Memo {
             next: 0,
             virtuals: Vec::new(),
             captured: 0,
+            tuples: Vec::new(),
+            parts: Vec::new(),
         }
     }
 }
@@ -79,7 +85,9 @@ type Pairs = Box<[(Py<PyAny>, Py<PyAny>)]>;
 impl Memo {
     /// Number of entries that there is memory for.
     pub fn capacity(&self) -> usize {
-        self.dense.capacity().max(self.virtuals.capacity())
+        let parts = self.parts.capacity().max(self.tuples.capacity());
+        let virtuals = self.virtuals.capacity().max(parts);
+        self.dense.capacity().max(virtuals)
     }
 
     /// The object at an index.
@@ -199,6 +207,25 @@ impl Memo {
         });
     }
 
+    /// Takes the next index for a tuple of `items[from..]`, and those off the stack.
+    #[inline]
+    pub fn add_tuple(&mut self, items: &mut Items, from: usize) {
+        self.tuples.push((self.next, self.parts.len()));
+        make::move_items(items, from, &mut self.parts);
+        self.reserve_next();
+    }
+
+    /// The items of the tuple that is to be at `index`.
+    fn tuple_at(&self, index: usize) -> Option<&[Py<PyAny>]> {
+        let at = self.tuples.binary_search_by_key(&index, |entry| entry.0);
+        let at = at.ok()?;
+        let end = self
+            .tuples
+            .get(at + 1)
+            .map_or(self.parts.len(), |next| next.1);
+        self.parts.get(self.tuples[at].1..end)
+    }
+
     /// Takes an object out whose index is to be a virtual entry.
     pub fn withdraw(&mut self, index: usize) -> Option<Py<PyAny>> {
         self.dense.get_mut(index)?.take()
@@ -222,7 +249,7 @@ impl Memo {
 
     /// Whether there is no virtual entry.
     pub fn is_settled(&self) -> bool {
-        self.virtuals.is_empty()
+        self.virtuals.is_empty() && self.tuples.is_empty()
     }
 
     #[inline(never)]
@@ -285,7 +312,8 @@ impl Memo {
             .iter()
             .filter_map(|entry| entry.items.as_ref());
         let items = items.flat_map(|items| items.iter().flat_map(|(key, value)| [key, value]));
-        self.dense.iter().flatten().chain(sparse).chain(items)
+        let kept = self.dense.iter().flatten().chain(&self.parts);
+        kept.chain(sparse).chain(items)
     }
 
     /// An empty memo with the index that follows on `clear()` in this version.
@@ -321,6 +349,8 @@ impl Memo {
                 .as_ref()
                 .map_or(0, |sparse| sparse.allocation_size())
             + self.virtuals.capacity() * size_of::<Virtual>()
+            + self.tuples.capacity() * size_of::<(usize, usize)>()
+            + self.parts.capacity() * size_of::<Py<PyAny>>()
     }
 }
 
@@ -332,9 +362,18 @@ pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
     while let Some(entry) = memo.dense.pop() {
         drop(entry.map(|object| object.into_bound(py)));
     }
+    while let Some(part) = memo.parts.pop() {
+        drop(part.into_bound(py));
+    }
+    memo.tuples.clear();
     if !memo.virtuals.is_empty() || memo.sparse.is_some() {
-        memo.virtuals.clear();
-        memo.sparse = None;
+        for (_, object) in memo.sparse.take().into_iter().flat_map(|sparse| *sparse) {
+            drop(object.into_bound(py));
+        }
+        let items = memo.virtuals.drain(..).filter_map(|entry| entry.items);
+        for (key, value) in items.flatten() {
+            drop((key.into_bound(py), value.into_bound(py)));
+        }
     }
     memo.captured = 0;
     memo.count = 0;
@@ -380,7 +419,7 @@ pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
     capture(py, memo);
     let entry = memo.with(py, |memo| memo.take_virtual(index));
     let Some(entry) = entry else {
-        return Ok(());
+        return settle_tuple(py, memo, index);
     };
     let object = if let Content::Pair(index) = entry.content {
         settle(py, memo, index)?;
@@ -397,7 +436,23 @@ pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
     };
     let object = object.unbind();
     let refused = memo.with(py, move |memo| memo.fill(index, object));
-    drop(refused);
+    drop(refused.map(|object| object.into_bound(py)));
+    Ok(())
+}
+
+/// Makes the tuple of arguments that is to be at `index`, if there is one.
+fn settle_tuple(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
+    if memo.with(py, |memo| memo.tuple_at(index).is_none()) {
+        return Ok(());
+    }
+    let items = memo.collect(py, |memo| {
+        let items = memo.tuple_at(index).unwrap_or_default();
+        items.iter().map(|item| ((), item)).collect()
+    });
+    let tuple = PyTuple::new(py, items.into_iter().map(|((), item)| item.into_bound(py)))?;
+    let tuple = tuple.into_any().unbind();
+    let refused = memo.with(py, move |memo| memo.fill(index, tuple));
+    drop(refused.map(|tuple| tuple.into_bound(py)));
     Ok(())
 }
 
@@ -408,6 +463,18 @@ pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
 pub fn settle_all(py: Python<'_>, memo: &Shared<Memo>) -> R<()> {
     while let Some(index) = memo.with(py, |memo| memo.virtuals.last().map(|entry| entry.index)) {
         settle(py, memo, index)?;
+    }
+    let mut at = 0;
+    while let Some(index) = memo.with(py, |memo| memo.tuples.get(at).map(|entry| entry.0)) {
+        settle_tuple(py, memo, index)?;
+        at += 1;
+    }
+    let parts = memo.with(py, |memo| {
+        memo.tuples.clear();
+        std::mem::take(&mut memo.parts)
+    });
+    for part in parts {
+        drop(part.into_bound(py));
     }
     Ok(())
 }

@@ -40,6 +40,7 @@ use crate::object::buffer::Export;
 use crate::object::cell::Shared;
 use crate::object::classes::Classes;
 use crate::object::collector::{PAUSES, Pause};
+use crate::object::constructors::Constructors;
 use crate::object::cursor::Cursor;
 use crate::object::templates::Templates;
 use crate::object::{R, Raised, signals};
@@ -71,6 +72,8 @@ pub struct Machine {
     piece: Vec<u8>,
     /// The classes met last.
     classes: Classes,
+    /// The classes called last.
+    constructors: Constructors,
     /// Keys of dicts that have come before.
     templates: Templates,
     /// The protocol that PROTO said.
@@ -99,6 +102,8 @@ pub struct Context<'a, 'py> {
     options: &'a Options<'py>,
     /// Whether the memo belongs to an Unpickler, where Python code can see it.
     visible: bool,
+    /// Whether PyO3 has been told that the thread is attached; see [`loads_in_short`].
+    attached: bool,
 }
 
 /// Bytes to read a pickle from.
@@ -140,6 +145,76 @@ pub fn loads<'py>(
     load_once(py, &mut Input::memory(bytes), options)
 }
 
+/// [`loads`] of a short message, in an attached thread that PyO3 was not told of; None for a long one.
+///
+/// Telling costs a fifth of a tiny message. Without it a `Py` that is dropped waits for the next call that tells, so
+/// only opcodes that make plain data are executed, whose code drops `Bound`s: they cannot run code of users. The
+/// loop stops in front of the first other one, and PyO3 is told.
+///
+/// # Errors
+/// As [`loads`].
+#[inline]
+pub fn loads_in_short<'py>(
+    py: Python<'py>,
+    bytes: &Bound<'py, PyBytes>,
+) -> Option<R<Bound<'py, PyAny>>> {
+    let bytes = bytes.as_bytes();
+    if bytes.len() > LARGE || begins_with_text(bytes) {
+        return None;
+    }
+    let mut input = Input::memory(Cursor::new(bytes));
+    let options = Options::default();
+    let hooks = Defaults { fix_imports: true };
+    let mut scratch = Scratch::take(py);
+    let Scratch { machine, memo } = &mut *scratch;
+    machine.proto = 0;
+    machine.looked = 0;
+    let cx = Context {
+        py,
+        memo,
+        hooks: &hooks,
+        options: &options,
+        visible: false,
+        attached: false,
+    };
+    let step = machine.run(&cx, &mut input);
+    if let Ok(Step::Stop) = step
+        && machine.stack.free() > 0
+        && let Ok(value) = machine.stack.pop(py)
+    {
+        machine.clear(py);
+        memo::empty(py, memo);
+        scratch.give_back(py);
+        return Some(Ok(value));
+    }
+    Some(Python::attach(|_| {
+        let Scratch { machine, memo } = &mut *scratch;
+        let cx = Context {
+            py,
+            memo,
+            hooks: &hooks,
+            options: &options,
+            visible: false,
+            attached: true,
+        };
+        let result = machine.go_on(&cx, &mut input, step);
+        memo::empty(py, memo);
+        scratch.give_back(py);
+        result
+    }))
+}
+
+/// Whether a text is what a pickle of protocol 4 or 5 begins with: most often the module of a class.
+#[inline(always)]
+fn begins_with_text(bytes: &[u8]) -> bool {
+    let first = match bytes {
+        [op::PROTO, _, op::FRAME, _, _, _, _, _, _, _, _, first, ..] => *first,
+        [op::PROTO, _, first, ..] => *first,
+        _ => return false,
+    };
+    first == op::SHORT_BINUNICODE
+}
+
 /// Reads one pickle from a file.
 ///
 /// # Errors
@@ -166,6 +241,7 @@ fn load_once<'py>(
             },
             options: &options,
             visible: false,
+            attached: true,
         },
         input,
     );
@@ -194,6 +270,7 @@ pub fn load_into<'py>(
             hooks,
             options,
             visible: true,
+            attached: true,
         },
         input,
     );
@@ -205,7 +282,18 @@ impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
         self.looked = 0;
-        let mut result = self.load_pickle(cx, input);
+        let step = self.run(cx, input);
+        self.go_on(cx, input, step)
+    }
+
+    /// Loads on from where the loop has stopped.
+    fn go_on<'py>(
+        &mut self,
+        cx: &Context<'_, 'py>,
+        input: &mut Input<'_>,
+        step: R<Step>,
+    ) -> R<Bound<'py, PyAny>> {
+        let mut result = self.load_pickle(cx, input, step);
         self.pause.end();
         if let Err(raised) = result {
             result = Err(self.add_notes(cx, raised, input));
@@ -216,58 +304,72 @@ impl Machine {
                 result = result.and(Err(raised));
             }
         }
+        self.clear(cx.py);
+        result
+    }
+
+    /// Forgets what belongs to one load.
+    #[inline(always)]
+    fn clear(&mut self, py: Python<'_>) {
         self.loose = false;
         self.pending.clear();
-        self.templates.clear(cx.py);
-        self.stack.clear(cx.py);
-        result
+        self.templates.clear(py);
+        self.stack.clear(py);
     }
 
     fn load_pickle<'py>(
         &mut self,
         cx: &Context<'_, 'py>,
         input: &mut Input<'_>,
+        mut step: R<Step>,
     ) -> R<Bound<'py, PyAny>> {
-        let py = cx.py;
         loop {
-            self.framed = input.is_framed();
-            let window = input.rest(py);
-            self.large = window.len() > LARGE;
-            self.pause(cx);
-            let (step, left) = run::run(self, cx, window);
-            if step.is_err() {
-                let done = window.first(window.len() - left);
-                self.fault.at_end_of(done, input.position());
-            }
-            input.leave(py, left, self.framed);
-            // The methods of a file are code of users.
-            self.pause.end();
-            let mut step = step?;
-            if let Step::More = step {
+            let mut done = step?;
+            if let Step::More = done {
                 let byte = input.position();
-                step = pieces::step(self, cx, input).inspect_err(|_| {
+                done = pieces::step(self, cx, input).inspect_err(|_| {
                     self.fault.at(byte, self.piece.first().copied());
                 })?;
             }
-            match step {
+            match done {
                 Step::Stop => {
                     return input
-                        .finish(py)
-                        .and_then(|()| self.stack.pop(py))
+                        .finish(cx.py)
+                        .and_then(|()| self.stack.pop(cx.py))
                         .inspect_err(|_| {
                             self.fault.at(input.position() - 1, Some(op::STOP));
                         });
                 }
                 Step::Frame(len) => {
-                    if let Err(raised) = input.begin_frame(py, len) {
+                    if let Err(raised) = input.begin_frame(cx.py, len) {
                         self.fault.at(input.position() - 9, Some(op::FRAME));
                         return Err(raised);
                     }
                 }
-                Step::More => {}
+                Step::More | Step::Attach => {}
             }
             self.look(cx, input)?;
+            step = self.run(cx, input);
         }
+    }
+
+    /// Executes what is in the window.
+    #[inline]
+    fn run(&mut self, cx: &Context<'_, '_>, input: &mut Input<'_>) -> R<Step> {
+        let py = cx.py;
+        self.framed = input.is_framed();
+        let window = input.rest(py);
+        self.large = window.len() > LARGE;
+        self.pause(cx);
+        let (step, left) = run::run(self, cx, window);
+        if step.is_err() {
+            let done = window.first(window.len() - left);
+            self.fault.at_end_of(done, input.position());
+        }
+        input.leave(py, left, self.framed);
+        // The methods of a file are code of users.
+        self.pause.end();
+        step
     }
 
     /// Looks for signals between two windows: the loop counts opcodes of one window only.
@@ -298,6 +400,7 @@ impl Machine {
     fn shrink(&mut self) {
         *self = Machine {
             classes: mem::take(&mut self.classes),
+            constructors: mem::take(&mut self.constructors),
             ..Machine::default()
         };
     }

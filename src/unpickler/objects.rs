@@ -8,7 +8,8 @@ use super::input::truncated;
 use super::{Context, Machine};
 use crate::compat::{QUIRKS, load_messages};
 use crate::errors;
-use crate::format::opcode::Op;
+use crate::format::opcode::{Op, op};
+use crate::object::constructors::Found;
 use crate::object::cursor::Cursor;
 use crate::object::names::tp_name;
 use crate::object::{R, Raised, attr, build, make};
@@ -30,6 +31,84 @@ impl Machine {
             attr::call_tuple(&callable, args).map_err(|raised| self.blame(&callable, raised))?;
         self.stack.push(object);
         Ok(())
+    }
+
+    /// A tuple of what is above `from`, and REDUCE or NEWOBJ with it, if that is what comes in the window, with or
+    /// without a MEMOIZE in between, and if the class need not be called. Returns what is left of the window;
+    /// None, and nothing is done, if it must be called.
+    #[inline]
+    pub fn construct<'w>(
+        &mut self,
+        cx: &Context<'_, '_>,
+        from: usize,
+        at: Cursor<'w>,
+    ) -> R<Option<Cursor<'w>>> {
+        let (memoised, newobj, rest) = match at.array() {
+            Some(([op::MEMOIZE, next @ (op::REDUCE | op::NEWOBJ)], rest)) => {
+                (true, next == op::NEWOBJ, rest)
+            }
+            _ => match at.array() {
+                Some(([next @ (op::REDUCE | op::NEWOBJ)], rest)) => {
+                    (false, next == op::NEWOBJ, rest)
+                }
+                _ => return Ok(None),
+            },
+        };
+        if from <= self.stack.fence() {
+            return Ok(None);
+        }
+        if !self.construct_now(cx, from, memoised, newobj)? {
+            return Ok(None);
+        }
+        if let Some(([op::MEMOIZE], rest)) = rest.array() {
+            self.memoize(cx)?;
+            return Ok(Some(rest));
+        }
+        Ok(Some(rest))
+    }
+
+    #[inline(never)]
+    fn construct_now(
+        &mut self,
+        cx: &Context<'_, '_>,
+        from: usize,
+        memoised: bool,
+        newobj: bool,
+    ) -> R<bool> {
+        let py = cx.py;
+        let class = self.stack.items[from - 1].bind(py);
+        let found = match self.constructors.find(class) {
+            Found::New => {
+                let class = class.clone();
+                self.thaw(cx)?;
+                self.constructors.look_at(&class)
+            }
+            found => found,
+        };
+        let Found::At(place) = found else {
+            return Ok(false);
+        };
+        if memoised && !cx.memo.with(py, |memo| memo.is_next(memo.next())) {
+            return Ok(false);
+        }
+        if self.is_frozen() && !self.constructors.is_quiet(place) {
+            self.thaw(cx)?;
+        }
+        let (below, args) = self.stack.items.split_at(from);
+        let Some(class) = below.last() else {
+            return Ok(false);
+        };
+        let class = class.bind(py);
+        let Some(object) = self.constructors.make(place, class, newobj, args)? else {
+            return Ok(false);
+        };
+        if memoised {
+            let items = &mut self.stack.items;
+            cx.memo.with(py, move |memo| memo.add_tuple(items, from));
+        }
+        self.stack.cut(py, from - 1);
+        self.stack.push(object);
+        Ok(true)
     }
 
     /// EMPTY_TUPLE and NEWOBJ.
@@ -153,6 +232,11 @@ impl Machine {
         let names = &State::get(py).names;
         let setstate = names.setstate.bind(py);
         if attr::has_plain_method(&instance, setstate) {
+            let class = instance.get_type();
+            if let Found::New = self.constructors.find(&class) {
+                // For the next instance.
+                self.constructors.look_at(&class);
+            }
             return attr::call_method1(&instance, setstate, &state).map(drop);
         }
         if let Some(setstate) = attr::get_optional(&instance, setstate)? {

@@ -21,6 +21,8 @@ pub enum Step {
     Frame(usize),
     /// The window does not hold the next opcode.
     More,
+    /// The next opcode is not one of plain data, and PyO3 does not know that the thread is attached.
+    Attach,
 }
 
 /// Opcodes between two looks for signals: about a millisecond of work.
@@ -133,6 +135,17 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 }
             }};
         }
+        // A tuple, which may be one of arguments.
+        macro_rules! tuple {
+            ($from:expr) => {{
+                let from = $from;
+                if let Some(rest) = user!(machine.construct(cx, from, at)) {
+                    at = rest;
+                    continue;
+                }
+                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+            }};
+        }
         // What may have run code of users.
         macro_rules! user {
             ($result:expr) => {{
@@ -140,6 +153,16 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.pause(cx);
                 value
             }};
+        }
+
+        // In front of all that is not plain data.
+        macro_rules! attached {
+            () => {
+                if !cx.attached {
+                    *place = start;
+                    return Ok(Step::Attach);
+                }
+            };
         }
 
         budget -= 1;
@@ -193,19 +216,19 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             Op::Mark => check!(machine.stack.mark(py)),
             Op::Tuple1 => {
                 let from = check!(machine.stack.last(py, 1));
-                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+                tuple!(from);
             }
             Op::Tuple2 => {
                 let from = check!(machine.stack.last(py, 2));
-                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+                tuple!(from);
             }
             Op::Tuple3 => {
                 let from = check!(machine.stack.last(py, 3));
-                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+                tuple!(from);
             }
             Op::Tuple => {
                 let from = check!(machine.unmark(cx));
-                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+                tuple!(from);
             }
             Op::EmptyTuple => {
                 if let Some(([op::NEWOBJ], rest)) = at.array() {
@@ -214,7 +237,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                     continue;
                 }
                 let from = machine.stack.len();
-                push!(check!(make::tuple(py, &mut machine.stack.items, from)));
+                tuple!(from);
             }
             Op::EmptyList => push!(check!(make::list(py))),
             Op::EmptyDict => at = check!(machine.empty_dict(cx, at)),
@@ -262,11 +285,13 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 check!(machine.put(cx, index as usize));
             }
             Op::Get => {
+                attached!();
                 let line = line!();
                 let index = check!(scalars::index(py, line));
                 check!(machine.get_signed(cx, index));
             }
             Op::Put => {
+                attached!();
                 let line = line!();
                 check!(machine.put_text(cx, line));
             }
@@ -311,6 +336,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.stack.push(check!(make::int_from_le(py, data)));
             }
             Op::ShortBinString => {
+                attached!();
                 let [len] = take!();
                 let data = payload!(usize::from(len));
                 machine.pause.end();
@@ -319,6 +345,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.stack.push(text);
             }
             Op::BinString => {
+                attached!();
                 let len = check!(length::of(py, op, &take!() as &[u8; 4]));
                 let data = payload!(len);
                 machine.pause.end();
@@ -327,18 +354,22 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.stack.push(text);
             }
             Op::Int => {
+                attached!();
                 let line = line!();
                 machine.stack.push(check!(scalars::int(py, line)));
             }
             Op::Long => {
+                attached!();
                 let line = line!();
                 machine.stack.push(check!(scalars::long(py, line)));
             }
             Op::Float => {
+                attached!();
                 let line = line!();
                 machine.stack.push(check!(scalars::float(py, line)));
             }
             Op::String => {
+                attached!();
                 let line = line!();
                 machine.pause.end();
                 let text = scalars::string(py, line, cx.options.decoding.as_deref());
@@ -346,48 +377,82 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.stack.push(text);
             }
             Op::Unicode => {
+                attached!();
                 let line = line!();
                 machine.pause.end();
                 let text = user!(scalars::unicode(py, line));
                 machine.stack.push(text);
             }
-            Op::StackGlobal => user!(machine.stack_global(cx)),
+            Op::StackGlobal => {
+                attached!();
+                user!(machine.stack_global(cx));
+            }
             Op::Global => {
+                attached!();
                 let module = check!(objects::name(py, op, line!()));
                 let name = check!(objects::name(py, op, line!()));
                 user!(machine.global(cx, &module, &name));
             }
-            Op::Reduce => user!(machine.reduce(cx)),
-            Op::NewObj => user!(machine.new_object(cx, false)),
-            Op::NewObjEx => user!(machine.new_object(cx, true)),
-            Op::Build => user!(machine.build(cx)),
-            Op::Obj => user!(machine.obj(cx)),
+            Op::Reduce => {
+                attached!();
+                user!(machine.reduce(cx));
+            }
+            Op::NewObj => {
+                attached!();
+                user!(machine.new_object(cx, false));
+            }
+            Op::NewObjEx => {
+                attached!();
+                user!(machine.new_object(cx, true));
+            }
+            Op::Build => {
+                attached!();
+                user!(machine.build(cx));
+            }
+            Op::Obj => {
+                attached!();
+                user!(machine.obj(cx));
+            }
             Op::Inst => {
+                attached!();
                 check!(machine.stack.check_marked(py));
                 let module = check!(objects::name(py, op, line!()));
                 let name = check!(objects::name(py, op, line!()));
                 user!(machine.inst(cx, &module, &name));
             }
             Op::Ext1 => {
+                attached!();
                 let [code] = take!();
                 user!(machine.extension(cx, code.into()));
             }
             Op::Ext2 => {
+                attached!();
                 let code = u16::from_le_bytes(take!());
                 user!(machine.extension(cx, code.into()));
             }
             Op::Ext4 => {
+                attached!();
                 let code = i32::from_le_bytes(take!());
                 user!(machine.extension(cx, code));
             }
             Op::PersId => {
+                attached!();
                 check!(machine.check_persistent_first(cx));
                 let line = line!();
                 user!(machine.persistent_text(cx, line));
             }
-            Op::BinPersId => user!(machine.persistent_object(cx)),
-            Op::NextBuffer => user!(machine.next_buffer(cx)),
-            Op::ReadonlyBuffer => check!(machine.readonly_buffer(cx)),
+            Op::BinPersId => {
+                attached!();
+                user!(machine.persistent_object(cx));
+            }
+            Op::NextBuffer => {
+                attached!();
+                user!(machine.next_buffer(cx));
+            }
+            Op::ReadonlyBuffer => {
+                attached!();
+                check!(machine.readonly_buffer(cx));
+            }
             Op::Pop => user!(machine.pop(cx)),
             Op::PopMark => {
                 let from = check!(machine.unmark(cx));
