@@ -65,6 +65,7 @@ names! {
     is_safe = "is_safe",
     parts = "_parts",
     raw_paths = "_raw_paths",
+    fields = "_fields",
     numerator = "_numerator",
     denominator = "_denominator",
     default_factory = "default_factory",

@@ -6,6 +6,7 @@ of a dump or behind the interpreter's back, is noticed: bytes, errors and calls 
 
 from __future__ import annotations
 
+import ast
 import builtins
 import copyreg
 import datetime
@@ -478,3 +479,51 @@ def test_a_registered_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     same(moment)
     monkeypatch.setitem(copyreg.dispatch_table, datetime.timezone, lambda it: (str, ("z",)))
     same(moment)
+
+
+# --- syntax trees -----------------------------------------------------------------------------
+
+
+def nodes() -> list[type[ast.AST]]:
+    found = [kind for kind in vars(ast).values() if isinstance(kind, type)]
+    return [kind for kind in found if issubclass(kind, ast.AST) and kind.__module__ == "ast"]
+
+
+class OwnFields(ast.Name):
+    _fields = ("id", "other", "ctx")
+
+
+class ListOfFields(ast.Name):
+    _fields = ["id", "ctx"]  # type: ignore[assignment]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nodes_with_some_of_their_fields() -> None:
+    chance = random.Random(12)
+    kinds = [*nodes(), OwnFields, ListOfFields]
+    for _ in range(2000):
+        kind = chance.choice(kinds)
+        made = ast.AST.__new__(kind)
+        names = [*kind._fields, "lineno", "extra"]
+        for name in chance.sample(names, chance.randrange(len(names))):
+            setattr(made, name, chance.choice([1, "text", None, [made], ast.Load()]))
+        if chance.random() < 0.1:
+            vars(made)[5] = "no str"  # type: ignore[index]
+        for protocol in (0, 2, 3, 4, 5):
+            same([made, made, vars(made)], protocol)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_fields_that_are_changed_later() -> None:
+    class Changing(ast.Name):
+        pass
+
+    Changing.__qualname__ = "Changing"
+    globals()["Changing"] = Changing
+    made = ast.AST.__new__(Changing)
+    made.id, made.ctx, made.other = "x", ast.Load(), 1  # type: ignore[attr-defined]
+    same(made)
+    for fields in (("other",), ("id", "none", "ctx"), (), ["ctx"], ("id", 5), None):
+        Changing._fields = fields  # type: ignore[assignment]
+        same(made)
+    del globals()["Changing"]

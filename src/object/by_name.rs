@@ -253,7 +253,7 @@ unsafe fn dict_of(
 /// # Safety
 /// In a frozen window; `dict` is NULL or an object, `name` an exact str, both alive.
 #[inline(always)]
-unsafe fn str_item(
+pub(super) unsafe fn str_item(
     dict: *mut pyffi::PyObject,
     name: *mut pyffi::PyObject,
 ) -> Option<*mut pyffi::PyObject> {
@@ -267,14 +267,17 @@ unsafe fn str_item(
     }
 }
 
-/// Whether the dict is one that has had no keys but exact str.
+/// Whether the dict is for certain one that has had no keys but exact str.
 ///
 /// # Safety
 /// An exact dict, alive.
 #[inline(always)]
-unsafe fn has_str_keys(dict: *mut pyffi::PyObject) -> bool {
+pub(super) unsafe fn has_str_keys(dict: *mut pyffi::PyObject) -> bool {
     // SAFETY: promised by the caller; every dict has a table of keys.
-    unsafe { (*(*dict.cast::<pyffi::PyDictObject>()).ma_keys.cast::<Keys>()).kind != GENERAL }
+    USABLE.load(Ordering::Relaxed)
+        && unsafe {
+            (*(*dict.cast::<pyffi::PyDictObject>()).ma_keys.cast::<Keys>()).kind != GENERAL
+        }
 }
 
 /// Compares what is read of dicts with what is known of them, and allows their use if that agrees.
@@ -282,10 +285,14 @@ unsafe fn has_str_keys(dict: *mut pyffi::PyObject) -> bool {
 /// # Errors
 /// MemoryError.
 pub fn self_test(py: Python<'_>) -> PyResult<()> {
+    if cfg!(Py_GIL_DISABLED) {
+        return Ok(());
+    }
+    USABLE.store(true, Ordering::Relaxed);
     let dict = PyDict::new(py);
     // SAFETY: an exact dict.
     let has_str_keys = |dict: &Bound<'_, PyDict>| unsafe { has_str_keys(dict.as_ptr()) };
-    let mut fine = !cfg!(Py_GIL_DISABLED);
+    let mut fine = true;
     for i in 0..20 {
         dict.set_item(format!("key {i}"), i)?;
         fine &= has_str_keys(&dict);

@@ -11,6 +11,7 @@ use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+use super::by_name::{has_str_keys, str_item};
 use super::kind::{Dict, Kind, Tuple};
 use super::make::Items;
 use super::types::Plan;
@@ -232,6 +233,22 @@ pub fn own_dict(object: Obj<'_>, offset: u16) -> Option<Option<Dict<'_>>> {
         None => Some(None),
         Some(Kind::Dict(dict)) => Some(Some(dict)),
         Some(_) => None,
+    }
+}
+
+/// How many of a node's first fields are in its dict; None if that cannot be said without running Python.
+pub fn leading_fields(object: Obj<'_>, offset: u16, plan: &Plan) -> Option<usize> {
+    let Some(dict) = own_dict(object, offset)? else {
+        return Some(0);
+    };
+    // SAFETY: an exact dict in a frozen window, names that are exact str.
+    unsafe {
+        if !has_str_keys(dict.obj().as_ptr()) {
+            return None;
+        }
+        let is_there = |name: &Py<PyAny>| str_item(dict.obj().as_ptr(), name.as_ptr()).is_some();
+        let names = plan.slots.iter();
+        Some(names.take_while(|(name, _)| is_there(name)).count())
     }
 }
 

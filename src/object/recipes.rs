@@ -7,7 +7,7 @@
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyList, PyString, PyType};
+use pyo3::types::{PyFunction, PyList, PyString, PyTuple, PyType};
 
 use super::classes::slot_offset;
 use super::instance::DictPlace;
@@ -52,6 +52,8 @@ pub enum Recipe {
     Exception,
     /// `ast.AST.__reduce__`, as it is before 3.13; the dict is at this offset.
     Ast(u16),
+    /// `ast.AST.__reduce__` since 3.13; the dict is at this offset, the plan has the names of the fields.
+    Node(u16, u32),
     /// `uuid.UUID`: the plan has `int` and `is_safe`.
     Uuid(u32),
     /// `pathlib.PurePath`: the plan has the list of parts.
@@ -183,8 +185,9 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
         }
         Some("decimal.Decimal") => just(Recipe::Decimal),
         Some("BaseException") => just(Recipe::Exception),
-        Some("ast.AST") if cfg!(not(Py_3_13)) => match place {
-            DictPlace::Offset(offset) => just(Recipe::Ast(offset as u16)),
+        Some("ast.AST") => match place {
+            DictPlace::Offset(offset) if cfg!(not(Py_3_13)) => just(Recipe::Ast(offset as u16)),
+            DictPlace::Offset(offset) => node(ty, offset as u16),
             _ => NONE,
         },
         Some("collections.OrderedDict")
@@ -340,6 +343,33 @@ fn uuid(ty: &Bound<'_, PyType>) -> Verdict {
     };
     plan.unknown = Some(unknown.unbind());
     Verdict::Is(Some(Recipe::Uuid(0)), Some(plan))
+}
+
+/// Fields of a syntax tree's node that are asked for one by one.
+const MOST_FIELDS: usize = 60;
+
+/// A node of a syntax tree, whose reduce value begins with None for each of its first fields that is there.
+fn node(ty: &Bound<'_, PyType>, offset: u16) -> Verdict {
+    let fields = lookup(ty, &State::get(ty.py()).names.fields);
+    let Some(Ok(fields)) = fields.map(|fields| fields.cast_into_exact::<PyTuple>()) else {
+        return NONE;
+    };
+    if fields.len() > MOST_FIELDS {
+        return NONE;
+    }
+    let mut slots = Vec::new();
+    for name in &fields {
+        let Ok(name) = name.cast_into_exact::<PyString>() else {
+            return NONE;
+        };
+        slots.push((name.into_any().unbind(), usize::from(offset)));
+    }
+    let plan = Plan {
+        slots,
+        list: None,
+        unknown: None,
+    };
+    Verdict::Is(Some(Recipe::Node(offset, 0)), Some(plan))
 }
 
 /// Reduce methods of the standard library in Python.

@@ -146,8 +146,13 @@ impl TypeCache {
             self.plans.push((info.address, info.version, plan));
             self.plans.len() - 1
         });
-        if let Some(Recipe::Slots(n) | Recipe::Uuid(n) | Recipe::Fraction(n) | Recipe::Path(n)) =
-            &mut info.recipe
+        if let Some(
+            Recipe::Slots(n)
+            | Recipe::Uuid(n)
+            | Recipe::Fraction(n)
+            | Recipe::Path(n)
+            | Recipe::Node(_, n),
+        ) = &mut info.recipe
         {
             *n = number as u32;
         }

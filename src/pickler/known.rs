@@ -110,6 +110,7 @@ impl Session {
             Recipe::OrderedDict => known::in_order(object),
             Recipe::Exception => known::exception(object).is_some(),
             Recipe::Ast(offset) => known::own_dict(object, offset).is_some(),
+            Recipe::Node(offset, plan) => self.fields(object, offset, plan).is_some(),
             Recipe::Slots(plan) => {
                 matches!(attributes, Attributes::Nothing)
                     && self.types.plan(plan).is_some_and(|plan| plan.holds(window))
@@ -242,17 +243,24 @@ impl Session {
             }
             Recipe::Ast(offset) => {
                 self.out.emit([op::EMPTY_TUPLE])?;
-                if !self.made(object, shared, op::REDUCE)? {
-                    return Ok(Flow::Done);
+                return self.finish_node(window, object, shared, offset);
+            }
+            Recipe::Node(offset, plan) => {
+                let count = self.fields(object, offset, plan).unwrap_or(0);
+                if count > 3 {
+                    self.out.emit([op::MARK])?;
                 }
-                if let Some(Some(dict)) = known::own_dict(object, offset) {
-                    return self.save_state_dict(window, object, dict);
+                for _ in 0..count {
+                    self.out.emit([op::NONE])?;
                 }
-                // The getter of `__dict__` makes one.
-                self.memo.put_dict_of(object);
-                self.emit_new([op::EMPTY_DICT])?;
-                self.out.emit([op::BUILD])?;
-                return Ok(Flow::Done);
+                match count {
+                    0 => self.out.emit([op::EMPTY_TUPLE])?,
+                    1 => self.emit_missing([op::TUPLE1], Missing::Tuple)?,
+                    2 => self.emit_missing([op::TUPLE2], Missing::Tuple)?,
+                    3 => self.emit_missing([op::TUPLE3], Missing::Tuple)?,
+                    _ => self.emit_missing([op::TUPLE], Missing::Tuple)?,
+                }
+                return self.finish_node(window, object, shared, offset);
             }
             Recipe::Slots(plan) => {
                 self.out.emit([op::EMPTY_TUPLE])?;
@@ -300,6 +308,32 @@ impl Session {
             }
         }
         self.made(object, shared, op::REDUCE)?;
+        Ok(Flow::Done)
+    }
+
+    /// How many None the reduce value of a syntax tree's node begins with.
+    fn fields(&self, object: Obj<'_>, offset: u16, plan: u32) -> Option<usize> {
+        known::leading_fields(object, offset, self.types.plan(plan)?)
+    }
+
+    /// A syntax tree's node after its arguments: REDUCE PUT, its dict, BUILD.
+    fn finish_node<'w>(
+        &mut self,
+        window: Window<'w>,
+        object: Obj<'w>,
+        shared: bool,
+        offset: u16,
+    ) -> F<Flow> {
+        if !self.made(object, shared, op::REDUCE)? {
+            return Ok(Flow::Done);
+        }
+        if let Some(Some(dict)) = known::own_dict(object, offset) {
+            return self.save_state_dict(window, object, dict);
+        }
+        // The getter of `__dict__` makes one.
+        self.memo.put_dict_of(object);
+        self.emit_new([op::EMPTY_DICT])?;
+        self.out.emit([op::BUILD])?;
         Ok(Flow::Done)
     }
 
