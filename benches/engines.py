@@ -1,0 +1,213 @@
+"""What users of engines feel: whole programs, with C and with oxipickle, in turns.
+
+    python benches/engines.py [--rounds 5] [--only NAME...] [--write]
+
+Each workload is a program of its own that says how many operations a second it did. It is started
+by itself and by `python -m oxipickle run`, so that workers have what the program has. The last line
+is the time that the start-up hook adds to each Python process. Workloads whose library is missing
+are named and left out. `--write` puts table and figures into benches/results/engines/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def message(number: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "user": {"name": "user name", "tags": ["a", "b", "c"], "active": True},
+        "values": [number * 0.5 for _ in range(20)],
+        "text": "some text of a message " * 3,
+    }
+
+
+@contextmanager
+def timed(count: int) -> Iterator[None]:
+    """Prints the rate of `count` operations."""
+    begin = time.perf_counter()
+    yield
+    print("RATE", count / (time.perf_counter() - begin))
+
+
+def echo(incoming: Any, outgoing: Any) -> None:
+    while (value := incoming.get()) is not None:
+        outgoing.put(value)
+
+
+def queue() -> None:
+    """Messages through a `multiprocessing.Queue` to a process and back."""
+    context = multiprocessing.get_context("spawn")
+    there, back = context.Queue(), context.Queue()
+    process = context.Process(target=echo, args=(there, back))
+    process.start()
+    there.put(message(0))
+    back.get()
+    messages = [message(number) for number in range(10_000)]
+    with timed(len(messages)):
+        for one in messages:
+            there.put(one)
+        for _ in messages:
+            back.get()
+    there.put(None)
+    process.join()
+
+
+def task(value: dict[str, Any]) -> dict[str, Any]:
+    return value
+
+
+def executor() -> None:
+    """Tasks of a `ProcessPoolExecutor` that take a message and give it back."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    messages = [message(number) for number in range(4000)]
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(task, messages[0]).result()
+        with timed(len(messages)):
+            list(pool.map(task, messages))
+
+
+def joblib() -> None:
+    """Small tasks of `joblib.Parallel`, one at a time."""
+    import joblib as library
+
+    messages = [message(number) for number in range(1000)]
+    with library.Parallel(n_jobs=2, batch_size=1) as parallel:
+        parallel([library.delayed(task)(messages[0])] * 2)
+        with timed(len(messages)):
+            parallel(library.delayed(task)(one) for one in messages)
+
+
+def dask() -> None:
+    """Tasks of a Dask LocalCluster of one process."""
+    from distributed import Client, LocalCluster
+
+    messages = [message(number) for number in range(500)]
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.submit(task, messages[0]).result()
+        with timed(len(messages)):
+            client.gather(client.map(task, messages, pure=False))
+
+
+def cloudpickle() -> None:
+    """Closures dumped and loaded by cloudpickle."""
+    import cloudpickle as library
+
+    def closure(number: int) -> Callable[[int], int]:
+        table = {"number": number}
+        return lambda value: value + table["number"]
+
+    closures = [closure(number) for number in range(3000)]
+    with timed(len(closures)):
+        for one in closures:
+            library.loads(library.dumps(one))
+
+
+WORKLOADS = {one.__name__: one for one in (queue, executor, joblib, dask, cloudpickle)}
+NEEDS = {"joblib": "joblib", "dask": "distributed", "cloudpickle": "cloudpickle"}
+
+
+def rate(name: str, ours: bool) -> float:
+    run = ["-m", "oxipickle", "run"] if ours else []
+    done = subprocess.run(
+        [sys.executable, *run, str(Path(__file__).resolve()), "run", name],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OXIPICKLE_DISABLE": "0" if ours else "1"},
+    )
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("RATE ")]
+    return float(line.split()[1])
+
+
+def start_up(rounds: int) -> float:
+    """Median of the milliseconds that the line of the start-up file takes in a fresh process."""
+    import oxipickle
+
+    folder = Path(oxipickle.__file__).parent / "_startup"
+    code = (
+        "import sys, os, time\n"
+        f"sys.path.append({str(folder)!r})\n"
+        # Looks into every folder once, as `site` does in each process for a sitecustomize.
+        "try:\n    import no_such_sitecustomize\nexcept ImportError:\n    pass\n"
+        "begin = time.perf_counter_ns()\n"
+        "import _oxipickle_run; _oxipickle_run.start()\n"
+        "print(time.perf_counter_ns() - begin)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OXIPICKLE_")}
+    command = [sys.executable, "-I", "-S", "-c", code]
+    times = []
+    for _ in range(20 * rounds):
+        done = subprocess.run(command, check=True, capture_output=True, env=environment)
+        times.append(int(done.stdout) / 1e6)
+    return statistics.median(times)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["run"]:
+        WORKLOADS[sys.argv[2]]()
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+
+    lines = [
+        "| whole program | C, a second | oxipickle, a second | ratio |",
+        "| :-- | --: | --: | --: |",
+    ]
+    rows = {}
+    for name in options.only:
+        if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+            print(f"{name}: left out, {NEEDS[name]} is not installed", file=sys.stderr)
+            continue
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        for turn in range(options.rounds):
+            for ours in (False, True) if turn % 2 else (True, False):
+                rates[ours].append(rate(name, ours))
+        stock, ours_ = (statistics.median(rates[ours]) for ours in (False, True))
+        rows[name] = {"C": stock, "oxipickle": ours_}
+        what = str(WORKLOADS[name].__doc__).rstrip(".")
+        lines.append(f"| {what} | {stock:,.0f} | {ours_:,.0f} | {ours_ / stock:.2f} |")
+        print(lines[-1], flush=True)
+    rows["start"] = {"milliseconds": start_up(options.rounds)}
+    closing = (
+        f"The start-up hook takes {rows['start']['milliseconds']:.3f} ms of each Python process."
+    )
+    print(closing)
+    if options.write:
+        version = platform.python_version()
+        results = HERE / "results" / "engines"
+        results.mkdir(exist_ok=True)
+        heading = (
+            f"# Engines, CPython {version}\n\nMedians of {options.rounds} programs each, in turns."
+        )
+        text = "\n".join([heading, "", *lines, "", closing, ""])
+        (results / f"cpython-{version}.md").write_text(text, encoding="utf-8")
+        (results / f"cpython-{version}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
