@@ -38,7 +38,7 @@ SUITES = {
         numpy.random.tests -k pickle|Pickl|memmap
     """,
     "pandas": """
-        --pyargs pandas.tests.io.test_pickle pandas.tests.arrays.arrow.test_pickle
+        --pyargs pandas.tests.io.test_pickle
         pandas.tests.indexes.base_class.test_pickle pandas.tests.indexes.datetimes.test_pickle
         pandas.tests.indexes.interval.test_pickle pandas.tests.indexes.multi.test_pickle
         pandas.tests.indexes.period.test_pickle pandas.tests.indexes.timedeltas.test_pickle
