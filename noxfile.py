@@ -364,7 +364,7 @@ def valgrind(session: nox.Session) -> None:
     """The core of the tests under memcheck; arguments: test files instead of those.
 
     Fails for an invalid access, a branch on what was never written, and a block that is lost for
-    good, but for what tests/valgrind.supp says of the interpreter's own.
+    good, but for what tests/valgrind.supp says of the interpreter, of PyO3 and of glibc.
     """
     python = _environment(session, _on_this_machine(), profile="profiling")
     tests = session.posargs or [f"tests/test_{name}.py" for name in CORE.split()]
