@@ -7,11 +7,13 @@ one operation and reports the peak since. Linux can set the peak back in between
 elsewhere it ends with a message. No time is measured here.
 """
 
+import array
 import gc
 import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import cases
@@ -36,6 +38,37 @@ CASES = (
     "1 GiB of bytes",
 )
 OPERATIONS = ("dumps", "dump", "loads", "load")
+GIB = 1 << 30
+
+
+class Temporary:
+    """Its reduce value is made anew each time and is kept alive by a memo alone."""
+
+    def __reduce__(self) -> Any:
+        return list, (), None, iter([[1.5], "text", [2.5]])
+
+
+#: What is about memory and not about speed: a payload goes through whole, a long list in frames.
+PAYLOADS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "1 GiB of bytes, from and to a file": (lambda: bytes(GIB), ("dump", "load")),
+    "1 GiB of bytearray": (lambda: bytearray(GIB), ("dump", "load")),
+    "1 GiB of ASCII text": (lambda: "x" * GIB, ("dump", "load")),
+    "512 MiB of other text, 1 GiB in UTF-8": (lambda: "é" * (GIB // 2), ("dump", "load")),
+    "PickleBuffer over an array of 1 GiB": (
+        lambda: interpreter_pickle().PickleBuffer(array.array("d", bytes(8)) * (GIB // 8)),
+        ("dump",),
+    ),
+    "1,024 bytes objects of 1 MiB": (
+        lambda: [bytes(1 << 20) for _ in range(1024)],
+        ("dump", "load"),
+    ),
+    "1,024 strings of 1 MiB": (lambda: ["x" * (1 << 20) for _ in range(1024)], ("dump", "load")),
+    "list of a million ints": (lambda: list(range(1000, 1_001_000)), ("dump",)),
+    "200k objects with temporary reduce values": (
+        lambda: [Temporary() for _ in range(200_000)],
+        ("dump", "kept Pickler"),
+    ),
+}
 STATUS = pathlib.Path("/proc/self/status")
 CLEAR = pathlib.Path("/proc/self/clear_refs")
 
@@ -61,7 +94,10 @@ def _child(name: str, side: str, operation: str, scratch: pathlib.Path) -> None:
     so that these do not find memory that the original objects have left behind.
     """
     pickle: Any = native if side == "oxipickle" else interpreter_pickle()
-    make = next(case.make for case in cases.cases() if case.name == name)
+    if name in PAYLOADS:
+        make = PAYLOADS[name][0]
+    else:
+        make = next(case.make for case in cases.cases() if case.name == name)
     if operation == "prepare":
         with scratch.open("wb") as file:
             pickle.dump(make(), file, 5)
@@ -78,6 +114,9 @@ def _child(name: str, side: str, operation: str, scratch: pathlib.Path) -> None:
                 result = pickle.dumps(given, 5)
             case "dump":
                 result = pickle.dump(given, Sink(), 5)
+            case "kept Pickler":
+                result = pickle.Pickler(Sink(), 5)
+                result.dump(given)
             case "loads":
                 result = pickle.loads(given)
             case _:
@@ -112,19 +151,26 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 def main(
     output: Annotated[pathlib.Path, typer.Option(help="Folder for the results.")] = RESULTS,
+    only: Annotated[list[str] | None, typer.Option(help="Cases with this in their name.")] = None,
 ) -> None:
     """Measure peaks and what loaded objects keep, in processes of their own."""
     if not CLEAR.exists():
         print("only Linux can set back the peak of a process: nothing was measured")
         raise typer.Exit(2)
-    names = [case.name for case in cases.cases() if case.name in CASES]
+    plan = {case.name: OPERATIONS for case in cases.cases() if case.name in CASES}
+    plan |= {name: operations for name, (_, operations) in PAYLOADS.items()}
+    if only:
+        plan = {name: plan[name] for name in plan if any(part in name for part in only)}
     output.mkdir(parents=True, exist_ok=True)
     scratch = output / "memory.tmp"
     rows = []
     try:
-        for name in track(names, "memory"):
-            _run(name, "C", "prepare", scratch)
-            for operation in OPERATIONS:
+        for name, operations in track(plan.items(), "memory"):
+            if {"loads", "load"} & set(operations):
+                _run(name, "C", "prepare", scratch)
+            else:
+                scratch.touch()
+            for operation in operations:
                 sides = {
                     side: json.loads(_run(name, side, operation, scratch))
                     for side in ("C", "oxipickle")
@@ -143,7 +189,7 @@ def main(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 5 and sys.argv[3] in ("prepare", *OPERATIONS):
+    if len(sys.argv) == 5 and sys.argv[3] in ("prepare", "kept Pickler", *OPERATIONS):
         _child(*sys.argv[1:4], scratch=pathlib.Path(sys.argv[4]))
     else:
         typer.run(main)
