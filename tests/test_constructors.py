@@ -779,3 +779,102 @@ class Key:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Key, (self.value,)
+
+
+# --- lists of subclasses ----------------------------------------------------------------------
+
+
+class Plainly(list[Any]):
+    pass
+
+
+class Extending(list[Any]):
+    def extend(self, items: Any) -> None:
+        super().extend([("extended", item) for item in items])
+
+
+class Appending(list[Any]):
+    def append(self, item: Any) -> None:
+        super().append(("appended", item))
+
+
+class Asking(list[Any]):
+    def __getattribute__(self, name: str) -> Any:
+        if name == "extend":
+            return lambda items: super(Asking, self).extend(["asked", *items])
+        return super().__getattribute__(name)
+
+
+class Slotted(list[Any]):
+    __slots__ = ("extend",)
+
+
+def own_extend(items: Any) -> None:
+    SEEN.append(list(items))
+
+
+SEEN: list[Any] = []
+STATES = {
+    "nothing": b"",
+    "an attribute": b"}X\x01\x00\x00\x00aK\x01sb",
+    "its own extend": b"}X\x06\x00\x00\x00extendctest_constructors\nown_extend\nsb",
+    "a slot": b"N}X\x06\x00\x00\x00extendctest_constructors\nown_extend\ns\x86b",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("cls", [Plainly, Extending, Appending, Asking, Slotted])
+@pytest.mark.parametrize("items", [b"(K\x01]K\x03e", b"K\x01a", b"(e", b"(K\x01e(K\x02]e"])
+def test_items_go_where_extend_puts_them(cls: type, state: str, items: bytes) -> None:
+    name = f"ctest_constructors\n{cls.__name__}\n".encode()
+    data = b"\x80\x02" + name + b")\x81" + STATES[state] + items + b"."
+    results = []
+    for module in (c, ox, c, ox):
+        del SEEN[:]
+        obj = attempt(module.loads, data)
+        results.append((type(obj), repr(obj), getattr(obj, "__dict__", None), SEEN[:]))
+    assert results[1] == results[0]
+    assert results[3] == results[2]
+
+
+def test_an_extend_that_a_class_gets_later_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = c.dumps(Plainly([1, 2]), 4)
+    assert ox.loads(data) == [1, 2]
+    monkeypatch.setattr(Plainly, "extend", lambda self, items: self.append(items), raising=False)
+    assert ox.loads(data) == c.loads(data) == [[1, 2]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 62, 63, 64, 65, 200, 1001])
+@pytest.mark.parametrize("maxlen", [None, 0, 1, 63, 64, 5000])
+def test_a_deque_of_any_size(count: int, maxlen: int | None) -> None:
+    data = c.dumps(collections.deque(range(count), maxlen), 4)
+    short = c.dumps(collections.deque((), maxlen), 4)[:-1]
+    items = b"(" + b"".join(b"K\x05" for _ in range(count)) + b"e."
+    for stream in (data, short + items, short + items[:-1] + items):
+        theirs, ours = c.loads(stream), ox.loads(stream)
+        assert ours == theirs
+        assert ours.maxlen == theirs.maxlen
+        for made in (theirs, ours):
+            made.appendleft("left")
+            made.append("right")
+            made.rotate(3)
+        assert list(ours) == list(theirs)
+        assert ours.copy() == theirs
+        assert sys.getsizeof(ours) >= 0
+
+
+def test_an_iterator_sees_that_a_deque_was_filled() -> None:
+    """An iterator that was made in the middle of a load."""
+    data = (
+        b"\x80\x04]ccollections\ndeque\n)R\x94ctest_constructors\nkeep_iterator\nh\x00\x85R0"
+        b"(K\x01K\x02ea."
+    )
+    for module in (c, ox):
+        del SEEN[:]
+        assert list(module.loads(data)[0]) == [1, 2]
+        with pytest.raises((RuntimeError, StopIteration)):
+            next(SEEN[0])
+
+
+def keep_iterator(obj: Any) -> None:
+    SEEN.append(iter(obj))

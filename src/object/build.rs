@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::{R, Raised, ffi, owned, status};
+use super::instance::{Attributes, attributes, place_of};
+use super::{R, Raised, Window, ffi, owned, status};
 
 /// Whether instances of the class can be made at all.
 #[inline]
@@ -125,6 +126,33 @@ pub fn sets_items_as_dict(object: &Bound<'_, PyAny>) -> bool {
             && !own.is_null()
             && (*own).mp_ass_subscript.map(|f| f as usize)
                 == (*usual).mp_ass_subscript.map(|f| f as usize)
+    }
+}
+
+/// Whether `object.extend`, the name given, is what it is for a list: the object is one, its class has no method of
+/// that name, and it has no attributes.
+#[inline]
+pub fn extends_as_list(object: &Bound<'_, PyAny>, extend: &Bound<'_, PyString>) -> bool {
+    // SAFETY: live objects and types; what the look-ups give is only compared. Nothing runs in the window.
+    unsafe {
+        let ty = pyffi::Py_TYPE(object.as_ptr());
+        let generic = pyffi::PyBaseObject_Type.tp_getattro.map(|f| f as usize);
+        if pyffi::PyList_Check(object.as_ptr()) == 0
+            || (*ty).tp_getattro.map(|f| f as usize) != generic
+        {
+            return false;
+        }
+        let usual = ffi::_PyType_Lookup(&raw mut pyffi::PyList_Type, extend.as_ptr());
+        if usual.is_null() || ffi::_PyType_Lookup(ty, extend.as_ptr()) != usual {
+            return false;
+        }
+        let window = Window::open();
+        let object = window.obj(object);
+        match attributes(window, object, place_of(object)) {
+            Attributes::Nothing => true,
+            Attributes::Inline(inline) => inline.is_empty(),
+            Attributes::Dict(_) | Attributes::Unreadable => false,
+        }
     }
 }
 

@@ -58,6 +58,11 @@ impl Machine {
         }
         let names = &State::get(cx.py).names;
         let extend = names.extend.bind(cx.py);
+        if build::extends_as_list(list, extend)
+            && let Ok(list) = list.cast::<PyList>()
+        {
+            return make::extend_list(list, &mut self.stack.items, from);
+        }
         let plain = attr::has_plain_method(list, extend);
         if !plain || !attr::has_quiet_method(list, extend) {
             self.thaw(cx)?;
