@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from support import PROTOCOLS, attempt, c, ox, same_error
+from support import (
+    C_ENFORCES_FRAMES,
+    FRAME_ERRORS,
+    PROTOCOLS,
+    WE_ENFORCE_FRAMES,
+    attempt,
+    c,
+    ox,
+    same_error,
+)
 
 PLAIN: dict[str, Any] = {
     "int": 1,
@@ -110,6 +119,8 @@ def test_the_result_is_that_of_a_long_message(name: str) -> None:
     # What follows a pickle is ignored; a message of this size is read in the other way.
     for message in (data, data + b"." + bytes(5000), bytearray(data)):
         theirs, ours = attempt(c.loads, message), attempt(ox.loads, message)
+        if C_ENFORCES_FRAMES != WE_ENFORCE_FRAMES and getattr(ours, "text", "") in FRAME_ERRORS:
+            continue  # the rule of a later patch release
         if type(theirs).__name__ == "Raised":
             assert same_error(ours, theirs, notes=False) or theirs == ours, (ours, theirs)
         else:
