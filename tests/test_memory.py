@@ -154,7 +154,7 @@ def after(action: Callable[[], Any]) -> int:
 def unchanged(action: Callable[[], Any]) -> None:
     """A leak shows in each of several tries, a cache of the interpreter that grows only in some."""
     left = SLACK
-    for _ in range(5):
+    for _ in range(8):
         left = after(action)
         if left < SLACK:
             return
@@ -677,3 +677,132 @@ def test_no_memory_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch)
     if name != "reducers":
         assert child_ok(NO_MEMORY, "c", name) == "MemoryError\n"
     assert child_ok(NO_MEMORY, "ox", name) == "MemoryError\n"
+
+
+# --- peaks --------------------------------------------------------------------------------------
+
+#: Bytes of a payload in these tests; `benches/memory.py` has a GiB.
+PAYLOAD = 48 << 20
+#: What a peak may be above what is asked for: buffers, an arena of the interpreter.
+NOISE = 2 << 20
+
+PEAK = """
+import array, gc, io, os, sys, tempfile
+from support import c, ox
+from test_memory import PAYLOAD
+
+what, side = sys.argv[1:]
+mod = {"C": c, "ours": ox}[side]
+
+def status(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field)) * 1024
+
+class Sink:
+    def write(self, data):
+        return memoryview(data).nbytes
+
+MAKE = {
+    "bytes": lambda: b"x" * PAYLOAD,
+    "bytearray": lambda: bytearray(PAYLOAD),
+    "ASCII": lambda: "x" * PAYLOAD,
+    "Latin-1": lambda: "\\xe9" * (PAYLOAD // 2),
+    "UCS-2": lambda: "\\u20ac" * (PAYLOAD // 4),
+    "PickleBuffer": lambda: c.PickleBuffer(array.array("d", bytes(8)) * (PAYLOAD // 8)),
+    "many": lambda: [bytes(1 << 20) for _ in range(PAYLOAD >> 20)],
+    "ints": lambda: list(range(1000, 1_001_000)),
+}
+way, name = what.split()
+obj = MAKE[name]()
+gc.disable()
+mod.loads(mod.dumps([0]))
+if way == "load":
+    source = tempfile.TemporaryFile()
+    c.dump(obj, source, 5)
+    del obj
+    source.seek(0)
+before = status("VmRSS")
+size = 0 if way == "load" else sys.getsizeof(obj)
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+if way == "dump":
+    result = mod.dump(obj, Sink(), 5)
+else:
+    result = mod.load(source)
+print(status("VmHWM") - before, 0 if way == "load" else sys.getsizeof(obj) - size)
+os._exit(0)
+"""
+
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="sets the peak in /proc back"
+)
+
+
+def peak(what: str, side: str = "ours") -> tuple[int, int]:
+    """What an operation adds at its peak, and how much larger its object is afterwards."""
+    used, grown = child_ok(PEAK, what, side).split()
+    return int(used), int(grown)
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["bytes", "bytearray", "ASCII", "PickleBuffer", "many", "ints"])
+def test_a_payload_is_not_copied_on_its_way_to_a_file(name: str) -> None:
+    used, grown = peak(f"dump {name}")
+    assert used < NOISE and grown == 0
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["Latin-1", "UCS-2"])
+def test_other_text_takes_no_more_than_with_c_and_keeps_nothing(name: str) -> None:
+    used, grown = peak(f"dump {name}")
+    assert used <= peak(f"dump {name}", "C")[0] + NOISE
+    assert grown == 0
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["bytes", "bytearray", "many"])
+def test_bytes_are_loaded_into_their_object(name: str) -> None:
+    used, _ = peak(f"load {name}")
+    assert used < PAYLOAD + NOISE
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["ASCII", "Latin-1", "UCS-2"])
+def test_text_is_loaded_in_no_more_memory_than_with_c(name: str) -> None:
+    used, _ = peak(f"load {name}")
+    # A payload that arrives in growing pieces leaves some of them with malloc, up to 32 MiB; one
+    # more copy would be larger.
+    assert used <= peak(f"load {name}", "C")[0] + PAYLOAD // 2
+
+
+def test_a_kept_pickler_keeps_what_c_keeps() -> None:
+    """Temporaries in reduce values live as long as the memo has them, and no longer."""
+
+    class Temporary:
+        pass
+
+    def run(mod: Any) -> list[bool]:
+        refs: list[weakref.ref[Temporary]] = []
+
+        def made() -> Temporary:
+            refs.append(weakref.ref(obj := Temporary()))
+            return obj
+
+        class Reduces:
+            def __reduce__(self) -> Any:
+                return ListOf, (made(),), {"state": made()}, iter([[made()], made()])
+
+        class Hooked(mod.Pickler):  # type: ignore[misc, name-defined]
+            def reducer_override(self, obj: Any) -> Any:
+                return (ListOf, ()) if isinstance(obj, Temporary) else NotImplemented
+
+        pickler = Hooked(io.BytesIO(), 5)
+        first = Reduces()
+        pickler.dump([first, "text", Reduces(), first])
+        alive = [ref() is not None for ref in refs]
+        pickler.clear_memo()
+        return [*alive, *(ref() is not None for ref in refs)]
+
+    ours, theirs = run(ox), run(c)
+    assert ours == theirs
+    assert len(ours) == 16 and any(ours) and not any(ours[8:])

@@ -217,14 +217,27 @@ impl<'a> Input<'a> {
     /// # Errors
     /// UnpicklingError if they are not there or cross the end of a frame; what the file raises.
     pub fn read(&mut self, py: Python<'_>, len: usize, out: &mut Vec<u8>) -> R<()> {
+        self.look_at(py, len, |bytes| bytes.append_to(out))
+    }
+
+    /// Gives exactly the next `len` bytes to `f`.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    pub fn look_at<A>(
+        &mut self,
+        py: Python<'_>,
+        len: usize,
+        f: impl FnOnce(Cursor<'_>) -> A,
+    ) -> R<A> {
         self.enter(py, len)?;
         self.fetch(py, len)?;
         if let Some((_, rest)) = self.window(py).split(self.at)
             && let Some((bytes, _)) = rest.split(len)
         {
-            bytes.append_to(out);
+            let result = f(bytes);
             self.at += len;
-            return Ok(());
+            return Ok(result);
         }
         Err(truncated(py))
     }

@@ -3,7 +3,7 @@
 //! C reads the opcode, its length, its payload, its lines one after the other; each is a call on the
 //! file where nothing is buffered, and each may begin exactly at the end of a frame. This file makes the same
 //! reads. What the opcode does is said in `run.rs` alone, but for payloads, which are read
-//! straight into their object.
+//! straight into their object, and text, which is decoded where it is.
 
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ use super::{Context, Machine, length, objects};
 use crate::errors;
 use crate::format::opcode::{Arg, Op};
 use crate::object::cursor::Cursor;
-use crate::object::{R, Raised};
+use crate::object::{R, Raised, text};
 use crate::state::State;
 
 /// Executes the next opcode.
@@ -88,6 +88,12 @@ fn fetch(
     ) {
         let object = input.payload(py, op == Op::ByteArray8, len)?;
         machine.stack.push(object);
+        return Ok(true);
+    }
+    if matches!(op, Op::BinUnicode | Op::BinUnicode8) {
+        // What may be large is not copied.
+        let text = input.look_at(py, len, |bytes| text::text(py, bytes))??;
+        machine.stack.push(text);
         return Ok(true);
     }
     input.read(py, len, piece).map(|()| false)
