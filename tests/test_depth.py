@@ -288,7 +288,32 @@ os._exit(0)
 def test_the_limit_is_a_recursion_error(kind: str) -> None:
     """Beyond OXIPICKLE_MAX_DEPTH; the engine works on, and the path in the notes stays short."""
     count, size = map(int, child(LIMITED, str(LOW), kind).split())
-    assert count <= 3 * LOW and size < 1_000_000
+    # Fifty levels at each end, up to three notes each, and how many are between them.
+    assert count <= 301 and size < 50_000
+
+
+DEEP_FAILURE = """
+class Fails:
+    def __reduce__(self):
+        raise LookupError("at the end")
+
+obj = Fails()
+for i in range(DEPTH := int(sys.argv[2])):
+    obj = [i, obj]
+try:
+    ox.dumps(obj)
+except LookupError as error:
+    notes = error.__notes__
+assert notes[:50] == notes[-50:] == ["when serializing list item 1"] * 50
+print(len(notes), notes[50])
+os._exit(0)
+"""
+
+
+def test_notes_on_a_deep_failure_are_few() -> None:
+    """A million levels: the first and the last fifty, and how many are between."""
+    out = child(DEEP_FAILURE, DEFAULT, str(DEEP)).strip()
+    assert out == f"101 ({DEEP - 100} levels are left out here)"
 
 
 ENDLESS = """
