@@ -122,6 +122,21 @@ def test_ctrl_c_ends_dumps_in_its_middle(protocol: int, handler: Any) -> None:
     assert next(left) < FEW
 
 
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_ctrl_c_ends_dumps_between_large_payloads(protocol: int, handler: Any) -> None:
+    left = iter([bytes((1 << 18) + i) for i in range(50)])
+
+    class Feeds:
+        def __reduce__(self) -> Any:
+            raising = map(_thread.interrupt_main, [SIGINT])
+            return list, (), None, itertools.chain(raising, left)
+
+    handler(SIGINT, lambda: _raise(KeyboardInterrupt("stop")))
+    with pytest.raises(KeyboardInterrupt):
+        ox.dumps(Feeds(), protocol)
+    assert len(list(left)) > 40
+
+
 def test_c_finishes_its_dump_first(handler: Any) -> None:
     """What the tests here find does not come from the interpreter."""
     left = iter(range(MANY // 10))

@@ -100,11 +100,16 @@ impl<B: Backing> Output<B> {
 
     fn make_room(&mut self, n: usize) -> Result<(), NoMemory> {
         if self.framing && self.frame_start == CLOSED {
+            let due = self.attention();
             self.buf
                 .make_room(n.checked_add(FRAME_HEADER_SIZE).ok_or(NoMemory)?)?;
             self.buf.put([0; FRAME_HEADER_SIZE]);
             self.frame_start = self.buf.len();
-            self.set_attention();
+            if due {
+                self.attention_at = 0;
+            } else {
+                self.set_attention();
+            }
             Ok(())
         } else {
             self.buf.make_room(n)
@@ -297,7 +302,8 @@ impl<B: Backing> Output<B> {
         if self.framing {
             self.buf.close();
         }
-        self.set_attention();
+        // So much is worth a look by itself.
+        self.attention_at = self.attention_at.min(self.buf.len());
         Ok(())
     }
 
