@@ -7,12 +7,12 @@
     test   for every Python here: the package's tests, then CPython's own suites of what pickles
     long   CPython's suites of multiprocessing and concurrent.futures, on one Python
     auto   both wheels, oxipickle and oxipickle-auto: installed, tried, uninstalled; on one Python
-    engines  joblib, Dask and Celery, with, without and mixed, on one Python
     docs   the documentation site, warnings being errors
     fuzz   the fuzzers of tests/fuzz against C's _pickle, for two minutes on one Python
 
 And, not part of the usual run:
 
+    engines    joblib, Dask and Celery, with, without and mixed, on one Python: some minutes
     clusters   likewise Ray and PySpark (needs Java): large downloads
     libraries  pickle tests of libraries with and without oxipickle, on one Python
 
@@ -42,7 +42,7 @@ sys.path.insert(0, str(REPO / "scripts"))
 import pythons  # noqa: E402  (it is no package: it runs before anything is installed)
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "rust", "miri", "test", "long", "auto", "engines", "docs", "fuzz"]
+nox.options.sessions = ["lint", "rust", "miri", "test", "long", "auto", "docs", "fuzz"]
 nox.options.reuse_venv = "yes"
 
 REPORTS = REPO / "reports"

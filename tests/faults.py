@@ -28,7 +28,9 @@ TIMEOUT = 120
 MARKS = ("<!-- faults: made by `python tests/faults.py`; do not edit -->", "<!-- faults end -->")
 
 PRELUDE = """
-import collections, gc, io, os, sys, threading
+import collections, gc, io, os, signal, sys, threading
+# A shell's background job comes with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("OXIPICKLE_MAX_DEPTH", None)
 gc.disable()
 from support import c, ox

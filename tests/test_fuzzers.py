@@ -104,7 +104,7 @@ with tempfile.TemporaryDirectory() as folder:
     for number in range({most}):
         data = target.mutate(rng.choice(pool), rng.choice(pool), rng)
         if drive.try_one(target, state, turns, number, data):
-            least = drive.smaller(target, state, turns, data)
+            least = drive.smaller(target, state, turns, data, seconds=300)
             print(len(data), len(least))
             break
     state.close()
@@ -112,10 +112,13 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 @pytest.mark.parametrize(
-    ("target", "most", "size"), [("loading", 40_000, 30), ("dumping", 4000, 24)]
+    ("target", "most", "size"), [("loading", 40_000, 100), ("dumping", 4000, 24)]
 )
 def test_a_fault_is_found_and_made_small(target: str, most: int, size: int) -> None:
-    """A way to load or dump that gets one number wrong is found, in a short input."""
+    """A way to load or dump that gets one number wrong is found, in a short input.
+
+    Not the shortest: what is left out is always one run of parts.
+    """
     code = PLANTED.format(fuzz=str(TESTS / "fuzz"), target=target, most=most)
     found = child_ok(code, timeout=600).split()
     assert found, "the fault was not found"

@@ -13,7 +13,7 @@ import sys
 import types
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -137,6 +137,15 @@ def graph() -> Any:
         list(range(1005)),
         {i: [i] for i in range(1005)},
     ]
+
+
+@pytest.fixture(autouse=True)
+def collections_are_short() -> Iterator[None]:
+    """What the other tests hold is left out of every collection: most of the time goes into those."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def after(action: Callable[[], Any]) -> int:

@@ -8,6 +8,7 @@ the whole work first.
 from __future__ import annotations
 
 import _thread
+import gc
 import io
 import itertools
 import signal
@@ -32,6 +33,9 @@ OTHER = int(getattr(signal, "SIGUSR1", signal.SIGTERM))
 def handler() -> Iterator[Callable[..., list[int]]]:
     """Sets a handler that notes its calls and then does what it is told."""
     saved = {number: signal.getsignal(number) for number in (SIGINT, OTHER)}
+    # A handler that runs in a callback of the collector (hypothesis has one) raises to nobody.
+    collecting = gc.isenabled()
+    gc.disable()
     calls: list[int] = []
 
     def install(number: int, action: Callable[[], Any] = lambda: None) -> list[int]:
@@ -43,6 +47,8 @@ def handler() -> Iterator[Callable[..., list[int]]]:
         return calls
 
     yield install
+    if collecting:
+        gc.enable()
     for number, old in saved.items():
         signal.signal(number, old)
 

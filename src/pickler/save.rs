@@ -267,7 +267,7 @@ impl Session {
         {
             return self.emit_get(index);
         }
-        if self.protocol >= 2 && !self.overridden && self.binary && !self.fast {
+        if self.protocol >= 2 && !self.overridden && !self.hooked && self.binary && !self.fast {
             let now = self.now;
             if let Some((recipe, place)) = self.types.unregistered(window, object.ty(), now) {
                 return self.save_known(window, object, recipe, place, shared);
