@@ -112,7 +112,9 @@ def test_lazy_modules_are_not_loaded_and_odd_entries_are_passed_over() -> None:
         oxipickle.install()
         oxipickle.status()
         assert type(module).__name__ == "_LazyModule"
-        assert module.Pickler is oxipickle.Pickler  # loads it
+        # Loads it; 3.15 takes other names than the versions before.
+        taken = module.Pickler if hasattr(module, "Pickler") else module.dumps
+        assert taken in (oxipickle.Pickler, oxipickle.dumps)
         """
     )
 
