@@ -647,6 +647,7 @@ def test_sizeof_tells_what_the_memo_takes() -> None:
 NO_MEMORY = """
 import resource, sys
 from pathlib import Path
+import corpus
 from support import c, ox
 
 class Endless:
@@ -661,6 +662,7 @@ streams = dict(
     values=b"N" * count + b".",
     memo=b"N" + b"\\x94" * count + b".",
     lists=b"]" * (count // 8) + b".",
+    constructor=b"\\x80\\x02]ccorpus\\nMany\\nJ\\xff\\xff\\xff\\x7f\\x85Ra.",
 )
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (40 << 20)
@@ -679,9 +681,9 @@ assert mod.loads(mod.dumps([1, "two"])) == [1, "two"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept on Linux only")
-@pytest.mark.parametrize("name", ["marks", "values", "memo", "lists", "reducers"])
+@pytest.mark.parametrize("name", ["marks", "values", "memo", "lists", "constructor", "reducers"])
 def test_no_memory_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fills the stacks and the memo ends in MemoryError and leaves the module usable."""
+    """What fills the stacks, the memo or an object ends in MemoryError and leaves the module usable."""
     monkeypatch.setenv("OXIPICKLE_MAX_DEPTH", "100000000")
     if name != "reducers":
         assert child_ok(NO_MEMORY, "c", name) == "MemoryError\n"

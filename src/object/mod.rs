@@ -95,6 +95,15 @@ impl Raised {
     }
 }
 
+/// Whether there is memory to say more about an exception: where it tells of none, perhaps not, and Rust ends the
+/// process when it gets none for a text.
+#[cold]
+pub fn can_be_noted(py: Python<'_>, err: &PyErr) -> bool {
+    const ENOUGH: usize = 1 << 20;
+    !err.is_instance_of::<pyo3::exceptions::PyMemoryError>(py)
+        || Vec::<u8>::new().try_reserve_exact(ENOUGH).is_ok()
+}
+
 impl From<PyErr> for Raised {
     #[cold]
     fn from(err: PyErr) -> Self {

@@ -12,7 +12,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::names::full_name;
 use crate::object::world::Slot;
-use crate::object::{R, Raised};
+use crate::object::{R, Raised, can_be_noted};
 
 /// Tasks up to which every one gets its note.
 const ALL: usize = 1000;
@@ -27,6 +27,9 @@ const ENDS: usize = 50;
 #[cold]
 pub fn add(py: Python<'_>, raised: Raised, tasks: &[Task]) -> Raised {
     let err = raised.take(py);
+    if !can_be_noted(py, &err) {
+        return Raised::new(py, err);
+    }
     let noted = add_all(py, &err, tasks);
     with_notes(py, err, noted)
 }
@@ -35,6 +38,9 @@ pub fn add(py: Python<'_>, raised: Raised, tasks: &[Task]) -> Raised {
 #[cold]
 pub fn add_object(py: Python<'_>, raised: Raised, object: &Bound<'_, PyAny>) -> Raised {
     let err = raised.take(py);
+    if !can_be_noted(py, &err) {
+        return Raised::new(py, err);
+    }
     let noted =
         full_name(&object.get_type()).and_then(|ty| note(py, &err, &format!("{ty} object")));
     with_notes(py, err, noted)

@@ -6,6 +6,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyFunction, PyList, PyString, PyType};
+use smallvec::{SmallVec, smallvec};
 
 use super::input::Input;
 use super::path::{self, Level};
@@ -14,7 +15,7 @@ use crate::errors;
 use crate::format::opcode::Op;
 use crate::object::cursor::Cursor;
 use crate::object::names::full_name;
-use crate::object::{R, Raised, build};
+use crate::object::{R, Raised, build, can_be_noted};
 
 /// Characters of a key or name that are shown.
 const SHOWN: usize = 100;
@@ -29,7 +30,7 @@ pub struct Fault {
     /// Whether it was a handler of a signal that failed, and no opcode.
     between: bool,
     /// What was called, or the module and the name that were looked for.
-    culprit: Vec<Py<PyAny>>,
+    culprit: SmallVec<[Py<PyAny>; 2]>,
 }
 
 impl Fault {
@@ -64,7 +65,7 @@ impl Machine {
     /// Remembers what was called when it fails.
     #[cold]
     pub fn blame(&mut self, callable: &Bound<'_, PyAny>, raised: Raised) -> Raised {
-        self.fault.culprit = vec![callable.clone().unbind()];
+        self.fault.culprit = smallvec![callable.clone().unbind()];
         raised
     }
 
@@ -76,7 +77,7 @@ impl Machine {
         name: &Bound<'_, PyAny>,
         raised: Raised,
     ) -> Raised {
-        self.fault.culprit = vec![module.clone().unbind(), name.clone().unbind()];
+        self.fault.culprit = smallvec![module.clone().unbind(), name.clone().unbind()];
         raised
     }
 
@@ -94,6 +95,10 @@ impl Machine {
         let py = cx.py;
         let err = raised.take(py);
         let fault = std::mem::take(&mut self.fault);
+        if !can_be_noted(py, &err) {
+            drop_all(py, fault);
+            return Raised::new(py, err);
+        }
         let mut ahead = input.since(py, fault.byte);
         if fault.opcode.is_some() {
             ahead = path::next(ahead)
@@ -107,9 +112,7 @@ impl Machine {
         if let Err(raised) = noted {
             drop(raised.take(py));
         }
-        for object in fault.culprit {
-            drop(object.into_bound(py));
-        }
+        drop_all(py, fault);
         Raised::new(py, err)
     }
 
@@ -233,6 +236,13 @@ fn puts(op: Op) -> bool {
         op,
         Op::Put | Op::BinPut | Op::LongBinPut | Op::Memoize | Op::ReadonlyBuffer
     )
+}
+
+/// Releases what a fault was about; no exception may be set.
+fn drop_all(py: Python<'_>, fault: Fault) {
+    for object in fault.culprit {
+        drop(object.into_bound(py));
+    }
 }
 
 fn culprit(py: Python<'_>, culprit: &[Py<PyAny>]) -> R<String> {
