@@ -103,7 +103,7 @@ class _Loader:
                 del sys.modules["_pickle"]
                 import pickle  # noqa: F401
             else:
-                spec.loader = module.__loader__ = self._loader
+                spec.loader = vars(module)["__loader__"] = self._loader
                 self._loader.exec_module(module)
             _switch_on()
         except BaseException:
