@@ -15,6 +15,14 @@ use crate::object::names::tp_name;
 use crate::object::{R, Raised, attr, build, make};
 use crate::state::State;
 
+/// Whether what comes next calls a class with the tuple that is made now: a look that costs plain tuples nothing.
+#[inline(always)]
+pub fn is_argument(at: Cursor<'_>) -> bool {
+    let calls = |opcode| matches!(opcode, op::REDUCE | op::NEWOBJ);
+    at.array()
+        .is_some_and(|([first, second], _)| calls(first) || first == op::MEMOIZE && calls(second))
+}
+
 impl Machine {
     /// REDUCE.
     #[inline]

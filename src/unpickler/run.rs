@@ -139,7 +139,9 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         macro_rules! tuple {
             ($from:expr) => {{
                 let from = $from;
-                if let Some(rest) = user!(machine.construct(cx, from, at)) {
+                if objects::is_argument(at)
+                    && let Some(rest) = user!(machine.construct(cx, from, at))
+                {
                     at = rest;
                     continue;
                 }
