@@ -8,7 +8,7 @@
     long   CPython's suites of multiprocessing and concurrent.futures, on one Python
     auto   both wheels, oxipickle and oxipickle-auto: installed, tried, uninstalled; on one Python
     docs   the documentation site, warnings being errors
-    fuzz   the fuzzers of tests/fuzz against C's _pickle, for two minutes on one Python
+    fuzz   the fuzzers of tests/fuzz against C's _pickle, for a minute on one Python
 
 And, not part of the usual run:
 
@@ -300,7 +300,7 @@ CORE += " picklebuffer_parity recipes reentry repeated_keys subclass text"
 def fuzz(session: nox.Session) -> None:
     """Fuzz loading and dumping against C, guided by coverage; arguments go to tests/fuzz/drive.py.
 
-    On the newest Python selected, for two minutes if the arguments do not say otherwise. Only on
+    On the newest Python selected, for a minute if the arguments do not say otherwise. Only on
     Linux: elsewhere the compiler's counters have other names.
     """
     if sys.platform != "linux":
@@ -310,7 +310,7 @@ def fuzz(session: nox.Session) -> None:
     counters = REPO / "target" / "libcounters.so"
     rustc = ("rustc", "--edition", "2024", "-O", "--crate-type", "cdylib", "-o", str(counters))
     session.run(*rustc, "fuzz/counters.rs", external=True)
-    line = [*python, "tests/fuzz/drive.py", *(session.posargs or ("--minutes", "2"))]
+    line = [*python, "tests/fuzz/drive.py", *(session.posargs or ("--minutes", "1"))]
     if not {"loading", "dumping"} & set(session.posargs):
         line += ["loading", "dumping"]
     if "--corpus" not in session.posargs:

@@ -139,7 +139,7 @@ def graph() -> Any:
     ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def collections_are_short() -> Iterator[None]:
     """What the other tests hold is left out of every collection: most of the time goes into those."""
     gc.collect()

@@ -129,7 +129,7 @@ def test_the_result_is_that_of_a_long_message(name: str) -> None:
             assert type(ours) is type(theirs)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def short_collections() -> Iterator[None]:
     """What the other tests hold is left out of every collection."""
     gc.collect()
