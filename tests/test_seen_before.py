@@ -481,6 +481,21 @@ def test_a_registered_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     same(moment)
 
 
+class Offset(datetime.timedelta):
+    """Has a dict, so that an instance can have methods of its own."""
+
+
+@pytest.mark.parametrize("name", ["__reduce_ex__", "__reduce__", "other"])
+def test_the_offset_of_a_time_zone_has_a_reduce_method_of_its_own(name: str) -> None:
+    plain, special = Offset(hours=1), Offset(hours=2)
+    setattr(special, name, lambda *protocol: (str, ("own",)))
+    same([plain, datetime.timezone(plain)])
+    for protocol in PROTOCOLS:
+        same(datetime.timezone(special), protocol)
+        same(datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone(special)), protocol)
+        same([plain, special], protocol)
+
+
 # --- syntax trees -----------------------------------------------------------------------------
 
 

@@ -110,10 +110,15 @@ impl TypeCache {
         Some((recipe, place))
     }
 
-    /// The recipe of such a class, also in the middle of another object.
-    pub fn unregistered_now<'w>(&self, window: Window<'w>, ty: Type<'w>) -> Option<Recipe> {
-        let recipe = self.get(ty)?.recipe?;
-        (is_registered(window, ty) == Some(false)).then_some(recipe)
+    /// The same without keeping anything, also in the middle of another object.
+    pub fn unregistered_now<'w>(
+        &self,
+        window: Window<'w>,
+        ty: Type<'w>,
+    ) -> Option<(Recipe, DictPlace)> {
+        let info = self.get(ty)?;
+        let found = (info.recipe?, info.place);
+        (is_registered(window, ty) == Some(false)).then_some(found)
     }
 
     #[inline(never)]

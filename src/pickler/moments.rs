@@ -4,8 +4,10 @@
 //! have to be in the memo, or the moment goes through its reduce method.
 
 use super::fault::F;
+use super::known::are_ordinary;
 use super::session::Session;
 use crate::format::opcode::op;
+use crate::object::instance::attributes;
 use crate::object::kind::Kind;
 use crate::object::known::{self, Moment};
 use crate::object::read::Text;
@@ -24,18 +26,24 @@ impl Session {
 
     /// Whether this is a `datetime.timezone` that can be written in the middle of another object.
     fn is_zone<'w>(&self, window: Window<'w>, zone: Obj<'w>) -> bool {
-        self.types.unregistered_now(window, zone.ty()) == Some(Recipe::TimeZone)
-            && !self.overridden
-            && self.is_class_at_hand(window, zone.ty().obj())
-            && self.has_plain_parts(window, zone)
+        self.is_part(window, zone, Recipe::TimeZone) && self.has_plain_parts(window, zone)
+    }
+
+    /// Whether this is an ordinary instance of a class with this recipe, which is at hand.
+    fn is_part<'w>(&self, window: Window<'w>, object: Obj<'w>, recipe: Recipe) -> bool {
+        let found = self.types.unregistered_now(window, object.ty());
+        found.is_some_and(|(known, place)| {
+            known == recipe
+                && !self.overridden
+                && are_ordinary(&attributes(window, object, place), false)
+                && self.is_class_at_hand(window, object.ty().obj())
+        })
     }
 
     /// Whether a `datetime.timezone` has parts that are written at once: an ordinary `timedelta`, a short name.
     pub(super) fn has_plain_parts<'w>(&self, window: Window<'w>, zone: Obj<'w>) -> bool {
         let (offset, name) = known::timezone(zone);
-        self.types.unregistered_now(window, offset.ty()) == Some(Recipe::TimeDelta)
-            && !self.overridden
-            && self.is_class_at_hand(window, offset.ty().obj())
+        self.is_part(window, offset, Recipe::TimeDelta)
             && name.is_none_or(|name| {
                 matches!(name.kind(), Kind::Str(name)
                     if matches!(name.text(), Text::Utf8(text) if text.len() < 100))
