@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""What the profile of a release build is taken from: `maturin build --release --pgo` runs it.
+
+Dumps and loads the data of `python -m oxipickle bench`, not the benchmark set of `benches/`, by
+which the gain is judged. Run it with a Python that has the instrumented wheel; it prints nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+
+from oxipickle import Pickler, Unpickler, dump, dumps, load, loads
+from oxipickle._samples import default_cases
+
+#: Seconds for each case, so that many small messages count as much as a few large objects.
+SECONDS = 0.5
+PROTOCOLS = (5, 4, 5, 2)
+
+
+def round_trip(obj: object, protocol: int) -> None:
+    """Through every entry point."""
+    loads(dumps(obj, protocol))
+    file = io.BytesIO()
+    dump(obj, file, protocol)
+    Pickler(file, protocol).dump(obj)
+    file.seek(0)
+    load(file)
+    Unpickler(file).load()
+
+
+def main() -> None:
+    """Entry point."""
+    for case in default_cases():
+        made = case.make()
+        objects = made if case.messages else [made]
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for protocol in PROTOCOLS:
+                for obj in objects:
+                    loads(dumps(obj, protocol))
+        # The other ways in share what is below them: once each is enough.
+        for obj in objects:
+            round_trip(obj, PROTOCOLS[0])
+
+
+if __name__ == "__main__":
+    main()
