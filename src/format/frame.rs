@@ -84,6 +84,23 @@ impl<B: Backing> Output<B> {
         self.set_attention();
     }
 
+    /// A save boundary inside an object that is written in one piece, of a pickle that is kept in memory: a full frame
+    /// ends here. The next look is due at the next object.
+    #[inline(always)]
+    pub fn boundary(&mut self) {
+        if self.attention() {
+            self.cross();
+        }
+    }
+
+    #[cold]
+    fn cross(&mut self) {
+        if self.frame_is_full() {
+            self.commit_frame();
+            self.attention_at = 0;
+        }
+    }
+
     fn set_attention(&mut self) {
         self.attention_at = match (self.always, self.frame_start) {
             (true, _) => 0,

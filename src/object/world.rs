@@ -157,6 +157,7 @@ pub struct Log {
     /// Addresses, tagged with [`SKIPPED`] and [`DICT_OF`].
     entries: Vec<usize>,
     kept: usize,
+    made: usize,
     entered: usize,
 }
 
@@ -190,10 +191,10 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Whether `enter_skipped` has seen every entry.
+    /// Number of entries, from the first on, that `enter_skipped` has seen.
     #[inline(always)]
-    pub fn is_entered(&self) -> bool {
-        self.entered == self.entries.len()
+    pub fn entered(&self) -> usize {
+        self.entered
     }
 
     /// Bytes of memory in use.
@@ -256,7 +257,7 @@ impl Log {
     /// MemoryError; the entry then stands for the owner, which no index is asked for twice.
     pub fn make_dicts(&mut self, py: Python<'_>) -> R<()> {
         let mut result = Ok(());
-        for i in self.entered..self.entries.len() {
+        for i in self.made..self.entries.len() {
             let entry = self.entries[i];
             if !is_there(entry) {
                 match make_missing(py, entry) {
@@ -287,16 +288,24 @@ impl Log {
                 }
             }
         }
+        self.made = self.entries.len();
         result
     }
 
-    /// Calls `enter(address, index)` for every entry that the table does not know and has to know from now on.
+    /// Calls `enter(address, index)` for every entry before `end` that the table does not know and has to know
+    /// from now on. They are counted.
     ///
     /// A tuple, dict or list that nobody but the log refers to (what reducers return, most of all) cannot
     /// be met again: it needs no table entry, then or later.
     #[inline]
-    pub fn enter_skipped(&mut self, trust_counts: bool, mut enter: impl FnMut(usize, usize)) {
-        for (i, entry) in self.entries.iter_mut().enumerate().skip(self.entered) {
+    pub fn enter_skipped(
+        &mut self,
+        end: usize,
+        trust_counts: bool,
+        mut enter: impl FnMut(usize, usize),
+    ) {
+        let entries = &mut self.entries[..end];
+        for (i, entry) in entries.iter_mut().enumerate().skip(self.entered) {
             if *entry & SKIPPED != 0 && is_there(*entry) {
                 *entry &= !TAGS;
                 if !(trust_counts && is_only_here(untagged(*entry))) {
@@ -304,7 +313,7 @@ impl Log {
                 }
             }
         }
-        self.entered = self.entries.len();
+        self.entered = end;
     }
 
     /// The object at `index`, if it is counted.
@@ -337,7 +346,7 @@ impl Log {
     #[inline]
     pub fn clear(&mut self, py: Python<'_>) {
         let kept = std::mem::take(&mut self.kept);
-        self.entered = 0;
+        (self.made, self.entered) = (0, 0);
         if kept == 0 && self.entries.capacity() <= LARGE_LOG {
             self.entries.clear();
             return;

@@ -45,14 +45,14 @@ impl Session {
             if self.out.attention() && self.must_leave(window) {
                 return self.leave(object, Stage::Callable);
             }
-        } else if self.out.is_near() {
+        } else if self.is_tight() {
             return self.push(generic);
         }
         if let Some(index) = self.memo.get(class) {
             return self.write_known(window, object, recipe, attributes, shared, Some(index));
         }
         if self.save_class(window, class)? {
-            if recipe != Recipe::Plain && self.out.is_near() {
+            if recipe != Recipe::Plain && self.is_tight() {
                 return self.leave(object, Stage::Args);
             }
             return self.write_known(window, object, recipe, attributes, shared, None);
@@ -63,6 +63,15 @@ impl Session {
         self.push(Task::Object {
             object: Slot::borrowed(class),
         })
+    }
+
+    /// Whether a frame may have to be handed to the file before an object written in one piece is complete.
+    ///
+    /// In memory a frame simply ends inside ([`Output::boundary`](crate::format::frame::Output::boundary)): what is
+    /// left to user code there, and what the memo then has to know, was a quarter of the dump of 10,000 exceptions.
+    #[inline(always)]
+    pub(super) fn is_tight(&self) -> bool {
+        self.to_file && self.out.is_near()
     }
 
     /// [`Task::Plain`]: the class is written.
@@ -82,7 +91,7 @@ impl Session {
         };
         let attributes = attributes(window, object, place);
         if !self.applies(window, object, recipe, &attributes)
-            || (recipe != Recipe::Plain && self.out.is_near())
+            || (recipe != Recipe::Plain && self.is_tight())
             || self.fast
             || !self.binary
         {
@@ -93,7 +102,7 @@ impl Session {
 
     /// Whether the recipe holds for this instance.
     pub(super) fn applies<'w>(
-        &self,
+        &mut self,
         window: Window<'w>,
         object: Obj<'w>,
         recipe: Recipe,
@@ -148,7 +157,7 @@ impl Session {
 
     /// Writes an object whose class has this index in the memo, or is written already.
     ///
-    /// The caller has seen that the recipe applies, and that the frame has room.
+    /// The caller has seen that the recipe applies, and that it is not tight.
     fn write_known<'w>(
         &mut self,
         window: Window<'w>,
@@ -174,8 +183,13 @@ impl Session {
         if let Some(index) = class {
             self.emit_get(index)?;
         }
+        if recipe == Recipe::Plain {
+            return self.finish_plain(window, object, attributes, shared);
+        }
+        // Each part of a reduce value has a boundary before it; this is that of the arguments.
+        self.out.boundary();
         match recipe {
-            Recipe::Plain => return self.finish_plain(window, object, attributes, shared),
+            Recipe::Plain => {}
             Recipe::List | Recipe::Dict => {
                 self.out.emit([op::EMPTY_TUPLE])?;
                 if !self.made(object, shared, op::NEWOBJ)? {
@@ -198,6 +212,7 @@ impl Session {
             Recipe::Deque => {
                 self.out.emit([op::EMPTY_TUPLE])?;
                 if let Some(maxlen) = Deque::of(object).maxlen() {
+                    self.out.boundary();
                     self.emit_number(maxlen as i64)?;
                     self.emit_missing([op::TUPLE2], Missing::Tuple)?;
                 }
@@ -251,6 +266,7 @@ impl Session {
                     self.out.emit([op::MARK])?;
                 }
                 for _ in 0..count {
+                    self.out.boundary();
                     self.out.emit([op::NONE])?;
                 }
                 match count {
@@ -287,6 +303,7 @@ impl Session {
             Recipe::Fraction(plan) => {
                 if let Some(parts) = self.fraction(window, object, plan) {
                     for part in parts {
+                        self.out.boundary();
                         self.save_int(part)?;
                     }
                 }
@@ -297,10 +314,13 @@ impl Session {
                 if !self.made(object, shared, op::NEWOBJ)? {
                     return Ok(Flow::Done);
                 }
+                self.out.boundary();
                 self.emit_missing([op::EMPTY_DICT], Missing::Dict)?;
                 let plan = self.types.plan(plan);
                 if let Some((name, int)) = plan.and_then(|plan| plan.get(window, object, 0)) {
+                    self.out.boundary();
                     self.save_checked(window, name, false)?;
+                    self.out.boundary();
                     self.save_checked(window, int, false)?;
                 }
                 self.out.emit([op::SETITEM, op::BUILD])?;
@@ -328,9 +348,13 @@ impl Session {
             return Ok(Flow::Done);
         }
         if let Some(Some(dict)) = known::own_dict(object, offset) {
+            if self.out.attention() && self.must_leave(window) {
+                return self.leave(object, Stage::State);
+            }
             return self.save_state_dict(window, object, dict);
         }
         // The getter of `__dict__` makes one.
+        self.out.boundary();
         self.memo.put_dict_of(object);
         self.emit_new([op::EMPTY_DICT])?;
         self.out.emit([op::BUILD])?;

@@ -5,9 +5,12 @@
 //! then `hashbrown`.
 //!
 //! An object whose only reference is its owner's cannot be met again in the same frozen window
-//! (`object/world.rs`), so it gets a log entry and no table entry; it is entered when the window
-//! has closed, if another one opens. This is the largest single gain in dumping: 1.23 over all
-//! workloads of the experiment, up to 3.1 for many small objects.
+//! (`object/world.rs`), so it gets a log entry and no table entry. This is the largest single gain in
+//! dumping: 1.23 over all workloads of the experiment, up to 3.1 for many small objects.
+//!
+//! In a later window it may be met again, since user code has run. By then the log has a reference of its own, so it
+//! cannot be an object with only one. The first other object that the table does not know has the table completed
+//! ([`Memo::settle`]); where none comes, nothing is entered.
 //!
 //! An exception is everything below a tuple or frozenset in progress that has other references: those are memoised
 //! after their items, so a recursive one has its items visited twice. The callers say so.
@@ -33,6 +36,10 @@ pub struct Memo {
     near: Option<Box<Near>>,
     /// The others.
     far: HashTable<Entry>,
+    /// Log entries below this are of earlier windows: any of them may be met.
+    earlier: usize,
+    /// Nobody can get at objects through the memo itself.
+    private: bool,
 }
 
 /// Entries up to which the table is kept for the next dump, unless it was nearly empty.
@@ -66,6 +73,7 @@ impl Memo {
                 self.far = HashTable::new();
             }
         }
+        self.earlier = 0;
         self.log.clear(py);
     }
 
@@ -82,8 +90,33 @@ impl Memo {
 
     /// The index of `object`, if the table knows it.
     #[inline]
-    pub fn get(&self, object: Obj<'_>) -> Option<i64> {
-        self.find(object.held().address())
+    pub fn get(&mut self, object: Obj<'_>) -> Option<i64> {
+        let found = self.find(object.held().address());
+        if found.is_none() && self.may_be_earlier(object) {
+            self.settle();
+            return self.find(object.held().address());
+        }
+        found
+    }
+
+    /// Whether the table, which does not know `object`, may have to.
+    #[inline(always)]
+    fn may_be_earlier(&self, object: Obj<'_>) -> bool {
+        self.log.entered() < self.earlier && !(QUIRKS.counts_are_exact && object.is_sole())
+    }
+
+    /// Enters what can be met again of earlier windows.
+    #[cold]
+    #[inline(never)]
+    fn settle(&mut self) {
+        let mut log = std::mem::take(&mut self.log);
+        let trust = self.private && QUIRKS.counts_are_exact;
+        log.enter_skipped(self.earlier, trust, |address, index| {
+            if self.find(address).is_none() {
+                self.enter(address, index as i64);
+            }
+        });
+        self.log = log;
     }
 
     #[inline]
@@ -103,6 +136,24 @@ impl Memo {
     /// The index of `object`, or None after it was memoised under the next one.
     #[inline]
     pub fn meet(&mut self, object: Obj<'_>) -> Option<i64> {
+        if self.may_be_earlier(object) {
+            return self.meet_late(object);
+        }
+        self.meet_settled(object)
+    }
+
+    /// Where the table may lack what it has to know: it is asked first, since most objects are in it.
+    #[inline(never)]
+    fn meet_late(&mut self, object: Obj<'_>) -> Option<i64> {
+        let found = self.get(object);
+        if found.is_some() {
+            return found;
+        }
+        self.meet_settled(object)
+    }
+
+    #[inline(always)]
+    fn meet_settled(&mut self, object: Obj<'_>) -> Option<i64> {
         let address = object.held().address();
         let index = self.log.len() as i64;
         let near = match &mut self.near {
@@ -193,12 +244,6 @@ impl Memo {
             .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
     }
 
-    /// Whether the table knows every object.
-    #[inline(always)]
-    pub fn is_settled(&self) -> bool {
-        self.log.is_entered()
-    }
-
     /// Closes a window: everything is counted and every dict exists.
     ///
     /// # Errors
@@ -208,18 +253,13 @@ impl Memo {
         self.log.make_dicts(py)
     }
 
-    /// Opens a window: the table knows every object that can be met.
+    /// Opens a window: what is in the log can be met from now on.
     ///
     /// `private` says that nobody can get at objects through the memo itself, as through `Pickler.memo`.
     #[inline]
     pub fn freeze(&mut self, private: bool) {
-        let mut log = std::mem::take(&mut self.log);
-        log.enter_skipped(private && QUIRKS.counts_are_exact, |address, index| {
-            if self.find(address).is_none() {
-                self.enter(address, index as i64);
-            }
-        });
-        self.log = log;
+        self.earlier = self.log.len();
+        self.private = private;
     }
 
     /// The object at a position of the log, in a thawed world.

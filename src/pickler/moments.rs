@@ -17,7 +17,7 @@ use crate::object::{Obj, Window};
 
 impl Session {
     /// Whether a moment's time zone, if it has one, can be written at once.
-    pub(super) fn has_plain_zone<'w>(&self, window: Window<'w>, moment: &Moment<'w>) -> bool {
+    pub(super) fn has_plain_zone<'w>(&mut self, window: Window<'w>, moment: &Moment<'w>) -> bool {
         self.protocol >= 3
             && moment
                 .zone
@@ -25,12 +25,12 @@ impl Session {
     }
 
     /// Whether this is a `datetime.timezone` that can be written in the middle of another object.
-    fn is_zone<'w>(&self, window: Window<'w>, zone: Obj<'w>) -> bool {
+    fn is_zone<'w>(&mut self, window: Window<'w>, zone: Obj<'w>) -> bool {
         self.is_part(window, zone, Recipe::TimeZone) && self.has_plain_parts(window, zone)
     }
 
     /// Whether this is an ordinary instance of a class with this recipe, which is at hand.
-    fn is_part<'w>(&self, window: Window<'w>, object: Obj<'w>, recipe: Recipe) -> bool {
+    fn is_part<'w>(&mut self, window: Window<'w>, object: Obj<'w>, recipe: Recipe) -> bool {
         let found = self.types.unregistered_now(window, object.ty());
         found.is_some_and(|(known, place)| {
             known == recipe
@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// Whether a `datetime.timezone` has parts that are written at once: an ordinary `timedelta`, a short name.
-    pub(super) fn has_plain_parts<'w>(&self, window: Window<'w>, zone: Obj<'w>) -> bool {
+    pub(super) fn has_plain_parts<'w>(&mut self, window: Window<'w>, zone: Obj<'w>) -> bool {
         let (offset, name) = known::timezone(zone);
         self.is_part(window, offset, Recipe::TimeDelta)
             && name.is_none_or(|name| {
@@ -50,7 +50,7 @@ impl Session {
             })
     }
 
-    fn is_class_at_hand<'w>(&self, window: Window<'w>, class: Obj<'w>) -> bool {
+    fn is_class_at_hand<'w>(&mut self, window: Window<'w>, class: Obj<'w>) -> bool {
         self.memo.get(class).is_some()
             || self.protocol >= 4 && self.classes.find(window, class).is_some()
     }
@@ -59,7 +59,7 @@ impl Session {
     fn class_at_hand<'w>(&mut self, window: Window<'w>, class: Obj<'w>) -> F<()> {
         match self.memo.get(class) {
             Some(index) => self.emit_get(index).map(drop),
-            // The caller has seen that the frame has room for all of it.
+            // The caller has seen that it is not tight.
             None => self.write_class(window, class).map(drop),
         }
     }
@@ -71,12 +71,14 @@ impl Session {
             Some(index) => self.emit_get(index).map(drop)?,
             None => {
                 self.class_at_hand(window, offset.ty().obj())?;
+                self.out.boundary();
                 self.timedelta_args(offset)?;
                 self.made(offset, true, op::REDUCE)?;
             }
         }
         match name {
             Some(name) => {
+                self.out.boundary();
                 self.save_checked(window, name, true)?;
                 self.emit_missing([op::TUPLE2], Missing::Tuple)
             }
@@ -86,6 +88,7 @@ impl Session {
 
     pub(super) fn timedelta_args(&mut self, object: Obj<'_>) -> F<()> {
         for part in known::timedelta(object) {
+            self.out.boundary();
             self.emit_number(i64::from(part))?;
         }
         self.emit_missing([op::TUPLE3], Missing::Tuple)
@@ -101,10 +104,12 @@ impl Session {
         let Some(zone) = moment.zone else {
             return self.emit_missing([op::TUPLE1], Missing::Tuple);
         };
+        self.out.boundary();
         match self.memo.get(zone) {
             Some(index) => self.emit_get(index).map(drop)?,
             None => {
                 self.class_at_hand(window, zone.ty().obj())?;
+                self.out.boundary();
                 self.zone_args(window, zone)?;
                 self.made(zone, true, op::REDUCE)?;
             }

@@ -130,7 +130,7 @@ impl Session {
         if !*made {
             *made = true;
             let class = object.ty().obj();
-            let plain = self.binary && !self.fast && !self.out.is_near();
+            let plain = self.binary && !self.fast && !self.is_tight();
             if plain && let Some(index) = self.memo.get(class) {
                 self.emit_get(index)?;
             } else if !plain || self.overridden || !self.save_class(window, class)? {
@@ -140,6 +140,7 @@ impl Session {
                     state: Slot::borrowed(value),
                 });
             }
+            self.out.boundary();
             self.out.emit([op::EMPTY_TUPLE])?;
             let made = self.made(object, true, op::NEWOBJ)?;
             if !made || matches!(value.kind(), Kind::None) {

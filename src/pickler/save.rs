@@ -288,16 +288,17 @@ impl Session {
     /// # Errors
     /// A fault.
     pub(super) fn save_class<'w>(&mut self, window: Window<'w>, object: Obj<'w>) -> F<bool> {
-        Ok(self.protocol >= 4 && !self.out.is_near() && self.write_class(window, object)?)
+        Ok(self.protocol >= 4 && !self.is_tight() && self.write_class(window, object)?)
     }
 
-    /// [`Session::save_class`] where the frame is known to have room.
+    /// [`Session::save_class`] where it is known not to be tight.
     pub(super) fn write_class<'w>(&mut self, window: Window<'w>, object: Obj<'w>) -> F<bool> {
         let Some(names) = self.classes.find(window, object) else {
             return Ok(false);
         };
         // Names are shared by whatever is in the module.
         self.save_checked(window, names.module, true)?;
+        self.out.boundary();
         if !names.made {
             self.save_checked(window, names.name, true)?;
         } else if let Kind::Str(name) = names.name.kind()

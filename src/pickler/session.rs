@@ -265,9 +265,7 @@ impl Session {
 
     /// Opens a window: the memo knows every object again.
     pub fn freeze(&mut self, private: bool) {
-        if !self.memo.is_settled() {
-            self.memo.freeze(private);
-        }
+        self.memo.freeze(private);
         self.now += 1;
     }
 

@@ -188,7 +188,9 @@ impl Session {
         if size == 0 {
             return Ok(Flow::Done);
         }
+        self.out.boundary();
         self.out.emit([op::NONE])?;
+        self.out.boundary();
         self.emit_missing([op::EMPTY_DICT], Missing::Dict)?;
         let mode = batching(size);
         if mode == Batching::Marked {
