@@ -289,7 +289,7 @@ fn any_bytes_can_be_scanned() {
 fn escaped(text: &str) -> Vec<u8> {
     let units: Vec<u32> = text.chars().map(u32::from).collect();
     let mut out = b"V".to_vec();
-    text::escape(&units, &mut out);
+    text::escape(&units, &mut out).unwrap();
     out
 }
 
@@ -304,7 +304,7 @@ fn escapes_are_those_of_the_c_pickler() {
     assert_eq!(escaped("\u{100}\u{ffff}"), b"V\\u0100\\uffff");
     assert_eq!(escaped("\u{10000}\u{10ffff}"), b"V\\U00010000\\U0010ffff");
     let mut out = Vec::new();
-    text::escape(&[0xd800_u16, 0xdfff], &mut out);
-    text::escape(&[0xe9_u8, b'\\'], &mut out);
+    text::escape(&[0xd800_u16, 0xdfff], &mut out).unwrap();
+    text::escape(&[0xe9_u8, b'\\'], &mut out).unwrap();
     assert_eq!(out, b"\\ud800\\udfff\xe9\\u005c");
 }

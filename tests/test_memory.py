@@ -690,6 +690,86 @@ def test_no_memory_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch)
     assert child_ok(NO_MEMORY, "ox", name) == "MemoryError\n"
 
 
+NO_MEMORY_TO_DUMP = """
+import io, resource, sys
+from pathlib import Path
+from support import attempt, c, ox
+
+class Reduces:
+    def __reduce__(self):
+        return Reduces, ()
+
+class Sink:
+    def write(self, data):
+        pass
+
+def filled(count):
+    pickler = ox.Pickler(Sink())
+    pickler.dump([[] for _ in range(count)])
+    return pickler
+
+def assign(memo):
+    ox.Pickler(Sink()).memo = memo
+
+def fast(obj):
+    pickler = ox.Pickler(Sink())
+    pickler.fast = True
+    pickler.dump(obj)
+
+def nested(count):
+    obj = []
+    for _ in range(count):
+        obj = [obj]
+    return obj
+
+name = sys.argv[1]
+many, into = 3_000_000, lambda obj: ox.dump(obj, Sink())
+cases = dict(
+    log=(lambda: [[] for _ in range(many)], into),
+    table=(lambda: [[] for _ in range(many)] * 2, into),
+    entered_later=(lambda: [[[] for _ in range(1_500_000)], Reduces(), 5], into),
+    entered_in_a_pickler=(lambda: [[] for _ in range(1_500_000)], lambda obj: ox.Pickler(Sink()).dump(obj)),
+    copied=(lambda: filled(many).memo, lambda memo: memo.copy()),
+    assigned=(lambda: filled(many).memo, assign),
+    assigned_dict=(lambda: {i: (i, object()) for i in range(many)}, assign),
+    tasks=(lambda: nested(1_500_000), into),
+    fast=(lambda: nested(400_000), fast),
+    escaped=(lambda: "\\u20ac" * (10 << 20), lambda obj: ox.dumps(obj, 0)),
+    lines=(lambda: "\\n" * (10 << 20), lambda obj: ox.dumps(obj, 0)),
+    int=(lambda: 1 << (8 * (50 << 20)), lambda obj: ox.dumps(obj, 2)),
+    output=(lambda: list(range(2**31 - 10**7, 2**31)), ox.dumps),
+)
+make, act = cases[name]
+obj = make()
+if name == "table":
+    kept = obj[:]
+ox.dumps([1, {"a": (2,)}])
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (24 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    act(obj)
+except MemoryError:
+    print("MemoryError")
+else:
+    print("done")
+assert ox.loads(ox.dumps([1, "two"])) == [1, "two"]
+sys.stdout.flush()
+__import__("os")._exit(0)  # to free nested lists is the interpreter's own business
+"""
+
+TO_DUMP = "log table entered_later entered_in_a_pickler copied assigned assigned_dict tasks fast"
+TO_DUMP += " escaped lines int output"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept on Linux only")
+@pytest.mark.parametrize("name", TO_DUMP.split())
+def test_no_memory_for_a_dump_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memo, task stack, text forms and output: no part of a dump ends the process."""
+    monkeypatch.setenv("OXIPICKLE_MAX_DEPTH", "100000000")
+    assert child_ok(NO_MEMORY_TO_DUMP, name) == "MemoryError\n"
+
+
 # --- peaks --------------------------------------------------------------------------------------
 
 #: Bytes of a payload in these tests; `benches/memory.py` has a GiB.

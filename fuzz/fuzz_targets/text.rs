@@ -50,7 +50,7 @@ fn check<U: Unit>(units: &[U]) {
 
     let (line, reserved) = allocation::counted(|| {
         let mut line = Vec::new();
-        text::escape(units, &mut line);
+        text::escape(units, &mut line).unwrap();
         line
     });
     // Ten bytes for one unit at most; the vector doubles.

@@ -16,6 +16,7 @@
 
 pub mod attr;
 pub mod audit;
+pub mod boxed;
 pub mod buffer;
 pub mod build;
 pub mod by_name;

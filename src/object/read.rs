@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::Obj;
 use super::kind::{ByteArray, Bytes, Dict, Float, Int, List, Set, Str, Tuple};
+use crate::format::buf::NoMemory;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("oxipickle reads the object layouts of 64-bit CPython");
@@ -217,8 +218,14 @@ impl<'w> Int<'w> {
     /// Appends the shortest two's-complement form, little endian.
     ///
     /// At least one byte; the top bit of the last byte is the sign.
-    pub fn write_le(self, out: &mut LittleEndian) {
+    ///
+    /// # Errors
+    /// [`NoMemory`]; nothing is then appended.
+    pub fn write_le(self, out: &mut LittleEndian) -> Result<(), NoMemory> {
         let (digits, negative) = self.digits();
+        // The last bits and the room for the sign are a byte each.
+        let size = (digits.len() * SHIFT as usize).div_ceil(8) + 2;
+        out.try_reserve(size).map_err(|_| NoMemory)?;
         let start = out.len();
         let (mut bits, mut n) = (0_u64, 0);
         for &digit in digits {
@@ -247,6 +254,7 @@ impl<'w> Int<'w> {
         {
             out.pop();
         }
+        Ok(())
     }
 }
 
@@ -259,7 +267,7 @@ impl Float<'_> {
     }
 
     /// Its shortest text, as `repr` gives it; None if memory ran out.
-    pub fn repr(self) -> Option<Vec<u8>> {
+    pub fn repr(self) -> Option<LittleEndian> {
         // SAFETY: format code 'r' with its flag; the result is a C string that we free.
         unsafe {
             let text = pyffi::PyOS_double_to_string(
@@ -274,7 +282,8 @@ impl Float<'_> {
                 pyffi::PyErr_Clear();
                 return None;
             }
-            let copy = std::ffi::CStr::from_ptr(text).to_bytes().to_vec();
+            // Never longer than what needs no memory.
+            let copy = SmallVec::from_slice(std::ffi::CStr::from_ptr(text).to_bytes());
             pyffi::PyMem_Free(text.cast());
             Some(copy)
         }

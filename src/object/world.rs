@@ -29,6 +29,7 @@ use pyo3::prelude::*;
 
 use super::instance::make_dict;
 use super::{Held, Obj, R, Window};
+use crate::format::buf::NoMemory;
 
 /// Opens a frozen window for the time of `f`.
 ///
@@ -126,7 +127,26 @@ impl Graveyard {
 
     #[cold]
     fn bury_counted(&mut self, slot: &mut Slot) {
+        debug_assert!(self.0.len() < self.0.capacity(), "make_room came before");
         self.0.extend(slot.take_counted());
+    }
+
+    /// Takes memory for `more` references, and for a few in any case: [`Graveyard::bury`] itself could only end the
+    /// process if there is none.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    #[inline]
+    pub fn make_room(&mut self, more: usize) -> Result<(), NoMemory> {
+        self.0.try_reserve(more.max(FEW)).map_err(|_| NoMemory)
+    }
+
+    /// Gives up the memory, if it is large.
+    #[inline]
+    pub fn trim(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > LARGE_LOG {
+            self.0 = Vec::new();
+        }
     }
 
     /// Releases everything, which may run Python code.
@@ -202,37 +222,77 @@ impl Log {
         self.entries.capacity() * size_of::<usize>()
     }
 
-    /// Adds an object that the memo's table knows too.
     #[inline(always)]
-    pub fn push(&mut self, object: Obj<'_>) {
-        self.entries.push(object.as_ptr().expose_provenance());
+    fn add(&mut self, entry: usize) -> Result<(), NoMemory> {
+        if self.entries.len() == self.entries.capacity() {
+            return self.add_cold(entry);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_cold(&mut self, entry: usize) -> Result<(), NoMemory> {
+        self.make_room()?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Takes memory for one entry.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn make_room(&mut self) -> Result<(), NoMemory> {
+        self.entries.try_reserve(1).map_err(|_| NoMemory)
+    }
+
+    /// Adds an object that the memo's table knows too.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; then, as with the others of these functions, nothing was added.
+    #[inline(always)]
+    pub fn push(&mut self, object: Obj<'_>) -> Result<(), NoMemory> {
+        self.add(object.as_ptr().expose_provenance())
     }
 
     /// Adds an object that the table does not know.
+    ///
+    /// # Errors
+    /// As [`Log::push`].
     #[inline(always)]
-    pub fn push_skipped(&mut self, object: Obj<'_>) {
-        self.entries
-            .push(object.as_ptr().expose_provenance() | SKIPPED);
+    pub fn push_skipped(&mut self, object: Obj<'_>) -> Result<(), NoMemory> {
+        self.add(object.as_ptr().expose_provenance() | SKIPPED)
     }
 
     /// Adds the `__dict__` that `object` would have.
+    ///
+    /// # Errors
+    /// As [`Log::push`].
     #[inline(always)]
-    pub fn push_dict_of(&mut self, object: Obj<'_>) {
-        self.entries
-            .push(object.as_ptr().expose_provenance() | SKIPPED | DICT_OF);
+    pub fn push_dict_of(&mut self, object: Obj<'_>) -> Result<(), NoMemory> {
+        self.add(object.as_ptr().expose_provenance() | SKIPPED | DICT_OF)
     }
 
     /// Adds an object that does not exist.
+    ///
+    /// # Errors
+    /// As [`Log::push`].
     #[inline(always)]
-    pub fn push_missing(&mut self, missing: Missing) {
-        self.entries.push((missing as usize) << 2 | SKIPPED);
+    pub fn push_missing(&mut self, missing: Missing) -> Result<(), NoMemory> {
+        self.add((missing as usize) << 2 | SKIPPED)
     }
 
     /// Adds an object with its reference; for a log that is complete (see [`Log::keep`]).
-    pub fn push_owned(&mut self, object: Bound<'_, PyAny>) {
+    ///
+    /// # Errors
+    /// As [`Log::push`].
+    pub fn push_owned(&mut self, object: Bound<'_, PyAny>) -> Result<(), NoMemory> {
         debug_assert_eq!(self.kept, self.entries.len());
+        self.make_room()?;
         self.entries.push(object.into_ptr().expose_provenance());
         self.kept = self.entries.len();
+        Ok(())
     }
 
     /// Counts the new entries: a step of the thaw.
@@ -297,23 +357,31 @@ impl Log {
     ///
     /// A tuple, dict or list that nobody but the log refers to (what reducers return, most of all) cannot
     /// be met again: it needs no table entry, then or later.
+    ///
+    /// # Errors
+    /// What `enter` returns; the next call begins with the entry that it was about.
     #[inline]
-    pub fn enter_skipped(
+    pub fn enter_skipped<E>(
         &mut self,
         end: usize,
         trust_counts: bool,
-        mut enter: impl FnMut(usize, usize),
-    ) {
+        mut enter: impl FnMut(usize, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         let entries = &mut self.entries[..end];
         for (i, entry) in entries.iter_mut().enumerate().skip(self.entered) {
             if *entry & SKIPPED != 0 && is_there(*entry) {
-                *entry &= !TAGS;
-                if !(trust_counts && is_only_here(untagged(*entry))) {
-                    enter(*entry, i);
+                let address = *entry & !TAGS;
+                if !(trust_counts && is_only_here(untagged(address)))
+                    && let Err(error) = enter(address, i)
+                {
+                    self.entered = i;
+                    return Err(error);
                 }
+                *entry = address;
             }
         }
         self.entered = end;
+        Ok(())
     }
 
     /// The object at `index`, if it is counted.
@@ -404,6 +472,9 @@ fn is_only_here(object: *mut pyffi::PyObject) -> bool {
                 || std::ptr::eq(ty, &raw const pyffi::PyList_Type))
     }
 }
+
+/// More references than are given up between two calls into user code, beside those of the task stack.
+const FEW: usize = 64;
 
 /// Entries beyond which the memory of a log is not kept.
 const LARGE_LOG: usize = 1 << 16;

@@ -127,7 +127,7 @@ impl Session {
     /// The items of a tuple are written: TUPLE1/2/3 or TUPLE, PUT; or a GET, if they led back to it.
     pub(super) fn close_tuple(&mut self, tuple: kind::Tuple<'_>, shared: bool) -> F<Flow> {
         let short = self.protocol >= 2 && tuple.len() <= 3;
-        if shared && let Some(index) = self.memo.get(tuple.obj()) {
+        if shared && let Some(index) = self.memo.get(tuple.obj())? {
             // It contains itself: the items are taken off again.
             if !short && self.binary {
                 self.out.emit([op::POP_MARK])?;
@@ -398,7 +398,7 @@ impl Session {
 
     /// The elements of a frozenset are written: FROZENSET PUT; or a GET, if they led back to it.
     pub(super) fn close_frozenset(&mut self, set: kind::Set<'_>, shared: bool) -> F<Flow> {
-        if shared && let Some(index) = self.memo.get(set.obj()) {
+        if shared && let Some(index) = self.memo.get(set.obj())? {
             self.out.emit([op::POP_MARK])?;
             return self.emit_get(index);
         }

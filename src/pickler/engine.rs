@@ -72,7 +72,7 @@ impl<'a, 'py> Engine<'a, 'py> {
         config: Config<'a, 'py>,
         object: &Bound<'py, PyAny>,
     ) -> R<Option<Bound<'py, PyAny>>> {
-        let mut session = scratch::take();
+        let mut session = scratch::take(py)?;
         let overridden = config.reducer_override.is_some()
             || config
                 .owner
@@ -88,8 +88,10 @@ impl<'a, 'py> Engine<'a, 'py> {
             session,
             config,
         };
-        engine.freeze();
-        let state = first_window(py, &mut engine.session, object);
+        let state = match engine.freeze() {
+            Ok(()) => first_window(py, &mut engine.session, object),
+            Err(fault) => Err(fault),
+        };
         engine.go_on(state)
     }
 
@@ -103,10 +105,12 @@ impl<'a, 'py> Engine<'a, 'py> {
         protocol: u8,
         object: &Bound<'py, PyAny>,
     ) -> R<Option<Bound<'py, PyAny>>> {
-        let mut session = scratch::take();
+        let mut session = scratch::take(py)?;
         session.start(protocol, false, false, false);
-        session.freeze(true);
-        let mut state = first_window(py, &mut session, object);
+        let mut state = match session.freeze(true) {
+            Ok(()) => first_window(py, &mut session, object),
+            Err(fault) => Err(fault),
+        };
         if let Ok(Flow::Done) = state {
             match session.end() {
                 Ok(()) => {
@@ -158,7 +162,9 @@ impl<'a, 'py> Engine<'a, 'py> {
                 if let Err(raised) = self.step() {
                     return Err(self.annotate(|_| raised));
                 }
-                self.freeze();
+                if let Err(fault) = self.freeze() {
+                    state = Err(fault);
+                }
             }
         }
         match self.session.end() {
@@ -218,9 +224,9 @@ impl<'a, 'py> Engine<'a, 'py> {
     }
 
     /// Opens a window.
-    fn freeze(&mut self) {
+    fn freeze(&mut self) -> F<()> {
         self.borrow_from_owner();
-        self.session.freeze(self.config.owner.is_none());
+        self.session.freeze(self.config.owner.is_none())
     }
 
     fn borrow_from_owner(&mut self) {

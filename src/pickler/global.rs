@@ -359,10 +359,18 @@ impl<'py> Engine<'_, 'py> {
         } else {
             (module_name.clone(), name.clone())
         };
-        let mut head = vec![op::GLOBAL];
+        let mut head = Vec::new();
+        let mut append = |bytes: &[u8]| match head.try_reserve(bytes.len()) {
+            Ok(()) => {
+                head.extend_from_slice(bytes);
+                Ok(())
+            }
+            Err(_) => Err(errors::no_memory(py)),
+        };
+        append(&[op::GLOBAL])?;
         for (kind, part) in [("module", &module_name), ("global", &name)] {
             match convert::encode(part, protocol < 3) {
-                Ok(bytes) => head.extend_from_slice(bytes.as_bytes()),
+                Ok(bytes) => append(bytes.as_bytes())?,
                 Err(err) if err.is_instance_of::<PyUnicodeEncodeError>(py) => {
                     let (shown, quote) = if QUIRKS.new_errors {
                         (part.repr()?, "")
@@ -385,7 +393,7 @@ impl<'py> Engine<'_, 'py> {
                 }
                 Err(err) => return Err(err.into()),
             }
-            head.push(b'\n');
+            append(b"\n")?;
         }
         Ok(head)
     }

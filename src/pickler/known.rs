@@ -48,7 +48,7 @@ impl Session {
         } else if self.is_tight() {
             return self.push(generic);
         }
-        if let Some(index) = self.memo.get(class) {
+        if let Some(index) = self.memo.get(class)? {
             return self.write_known(window, object, recipe, attributes, shared, Some(index));
         }
         if self.save_class(window, class)? {
@@ -296,7 +296,7 @@ impl Session {
                 let (header, n) = self.str_header(size)?;
                 self.out.emit_slice(&header[..n])?;
                 self.out.emit_slice(&text[..size])?;
-                self.memo.put_missing(Missing::Str);
+                self.memo.put_missing(Missing::Str)?;
                 self.emit_put()?;
                 self.emit_missing([op::TUPLE1], Missing::Tuple)?;
             }
@@ -355,7 +355,7 @@ impl Session {
         }
         // The getter of `__dict__` makes one.
         self.out.boundary();
-        self.memo.put_dict_of(object);
+        self.memo.put_dict_of(object)?;
         self.emit_new([op::EMPTY_DICT])?;
         self.out.emit([op::BUILD])?;
         Ok(Flow::Done)
@@ -366,8 +366,8 @@ impl Session {
     pub(super) fn made(&mut self, object: Obj<'_>, shared: bool, opcode: u8) -> F<bool> {
         self.out.emit([opcode])?;
         if self.is_unique(object, shared) {
-            self.memo.put_sole(object);
-        } else if let Some(index) = self.memo.meet(object) {
+            self.memo.put_sole(object)?;
+        } else if let Some(index) = self.memo.meet(object)? {
             self.out.emit([op::POP])?;
             self.emit_get(index)?;
             return Ok(false);
@@ -382,7 +382,7 @@ impl Session {
         opcodes: [u8; N],
         missing: Missing,
     ) -> F<()> {
-        self.memo.put_missing(missing);
+        self.memo.put_missing(missing)?;
         self.out.emit(opcodes)?;
         self.emit_put()
     }
@@ -626,7 +626,7 @@ impl Session {
     ) -> F<Flow> {
         match attributes {
             Attributes::Inline(inline) => {
-                self.memo.put_dict_of(object);
+                self.memo.put_dict_of(object)?;
                 self.emit_new([op::EMPTY_DICT])?;
                 self.lead_inline(window, object, inline)
             }

@@ -22,6 +22,8 @@ use pyo3::prelude::*;
 
 use super::near::{Near, Place};
 use crate::compat::QUIRKS;
+use crate::format::buf::NoMemory;
+use crate::object::boxed::boxed;
 use crate::object::world::{Log, Missing};
 use crate::object::{Held, Obj, R};
 
@@ -57,6 +59,12 @@ fn hash(address: usize) -> u64 {
     (place & (u64::MAX >> 7)) | (line.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !(u64::MAX >> 7))
 }
 
+/// The small table, made.
+#[cold]
+fn make_near(place: &mut Option<Box<Near>>) -> Result<&mut Near, NoMemory> {
+    Ok(place.insert(boxed(Near::default())?))
+}
+
 impl Memo {
     /// Releases the objects, which may run Python code. The memory is kept, if it is not large.
     #[inline]
@@ -89,14 +97,17 @@ impl Memo {
     }
 
     /// The index of `object`, if the table knows it.
+    ///
+    /// # Errors
+    /// [`NoMemory`] for what the table has to know first.
     #[inline]
-    pub fn get(&mut self, object: Obj<'_>) -> Option<i64> {
+    pub fn get(&mut self, object: Obj<'_>) -> Result<Option<i64>, NoMemory> {
         let found = self.find(object.held().address());
         if found.is_none() && self.may_be_earlier(object) {
-            self.settle();
-            return self.find(object.held().address());
+            self.settle()?;
+            return Ok(self.find(object.held().address()));
         }
-        found
+        Ok(found)
     }
 
     /// Whether the table, which does not know `object`, may have to.
@@ -108,15 +119,17 @@ impl Memo {
     /// Enters what can be met again of earlier windows.
     #[cold]
     #[inline(never)]
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Result<(), NoMemory> {
         let mut log = std::mem::take(&mut self.log);
         let trust = self.private && QUIRKS.counts_are_exact;
-        log.enter_skipped(self.earlier, trust, |address, index| {
-            if self.find(address).is_none() {
-                self.enter(address, index as i64);
+        let result = log.enter_skipped(self.earlier, trust, |address, index| {
+            if self.find(address).is_some() {
+                return Ok(());
             }
+            self.enter(address, index as i64)
         });
         self.log = log;
+        result
     }
 
     #[inline]
@@ -134,8 +147,11 @@ impl Memo {
     }
 
     /// The index of `object`, or None after it was memoised under the next one.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; then, as with the others of these functions, nothing was memoised.
     #[inline]
-    pub fn meet(&mut self, object: Obj<'_>) -> Option<i64> {
+    pub fn meet(&mut self, object: Obj<'_>) -> Result<Option<i64>, NoMemory> {
         if self.may_be_earlier(object) {
             return self.meet_late(object);
         }
@@ -144,104 +160,144 @@ impl Memo {
 
     /// Where the table may lack what it has to know: it is asked first, since most objects are in it.
     #[inline(never)]
-    fn meet_late(&mut self, object: Obj<'_>) -> Option<i64> {
-        let found = self.get(object);
+    fn meet_late(&mut self, object: Obj<'_>) -> Result<Option<i64>, NoMemory> {
+        let found = self.get(object)?;
         if found.is_some() {
-            return found;
+            return Ok(found);
         }
         self.meet_settled(object)
     }
 
     #[inline(always)]
-    fn meet_settled(&mut self, object: Obj<'_>) -> Option<i64> {
+    fn meet_settled(&mut self, object: Obj<'_>) -> Result<Option<i64>, NoMemory> {
         let address = object.held().address();
         let index = self.log.len() as i64;
         let near = match &mut self.near {
             Some(near) => near,
-            None => self.near.insert(Box::default()),
+            None => make_near(&mut self.near)?,
         };
         let place = match near.look(address) {
-            Place::Found(index) => return Some(index),
+            Place::Found(index) => return Ok(Some(index)),
             Place::Free(place) => place,
         };
         // Where the large table is in use, the small one is closed.
         if near.put(place, address, index) {
-            self.log.push(object);
-            return None;
+            return match self.log.push(object) {
+                Ok(()) => Ok(None),
+                Err(no_memory) => {
+                    near.remove(address);
+                    Err(no_memory)
+                }
+            };
         }
         self.meet_far(object, address, index)
     }
 
-    fn meet_far(&mut self, object: Obj<'_>, address: usize, index: i64) -> Option<i64> {
+    fn meet_far(
+        &mut self,
+        object: Obj<'_>,
+        address: usize,
+        index: i64,
+    ) -> Result<Option<i64>, NoMemory> {
         use hashbrown::hash_table::Entry::{Occupied, Vacant};
-        match self.far.entry(
+        self.make_room_far()?;
+        let made = match self.far.entry(
             hash(address),
             |entry| entry.0 == address,
             |entry| hash(entry.0),
         ) {
-            Occupied(entry) => return Some(entry.get().1),
-            Vacant(entry) => {
-                entry.insert((address, index));
+            Occupied(entry) => return Ok(Some(entry.get().1)),
+            Vacant(entry) => entry.insert((address, index)),
+        };
+        match self.log.push(object) {
+            Ok(()) => Ok(None),
+            Err(no_memory) => {
+                made.remove();
+                Err(no_memory)
             }
         }
-        self.log.push(object);
-        None
+    }
+
+    /// Takes memory for an entry of the large table: hashbrown itself could only end the process if there is none.
+    #[inline(always)]
+    fn make_room_far(&mut self) -> Result<(), NoMemory> {
+        self.far
+            .try_reserve(1, |entry| hash(entry.0))
+            .map_err(|_| NoMemory)
     }
 
     /// Changes the index of an object that the table knows.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
     #[cold]
-    pub fn set_index(&mut self, object: Obj<'_>, index: i64) {
-        self.reassign(object.held().address(), index);
+    pub fn set_index(&mut self, object: Obj<'_>, index: i64) -> Result<(), NoMemory> {
+        self.reassign(object.held().address(), index).map(drop)
     }
 
-    fn reassign(&mut self, address: usize, index: i64) -> bool {
+    fn reassign(&mut self, address: usize, index: i64) -> Result<bool, NoMemory> {
+        self.make_room_far()?;
         if let Some(near) = &mut self.near
             && let Place::Found(_) = near.look(address)
         {
             near.remove(address);
-            self.enter_far(address, index);
-            return true;
+            self.enter_far(address, index)?;
+            return Ok(true);
         }
         let far = self.far.find_mut(hash(address), |entry| entry.0 == address);
-        far.map(|entry| entry.1 = index).is_some()
+        Ok(far.map(|entry| entry.1 = index).is_some())
     }
 
     /// Memoises an object that cannot be met again in this window.
+    ///
+    /// # Errors
+    /// As [`Memo::meet`].
     #[inline(always)]
-    pub fn put_sole(&mut self, object: Obj<'_>) {
-        self.log.push_skipped(object);
+    pub fn put_sole(&mut self, object: Obj<'_>) -> Result<(), NoMemory> {
+        self.log.push_skipped(object)
     }
 
     /// Counts an index for an object that C's pickler makes for itself alone.
+    ///
+    /// # Errors
+    /// As [`Memo::meet`].
     #[inline(always)]
-    pub fn put_missing(&mut self, missing: Missing) {
-        self.log.push_missing(missing);
+    pub fn put_missing(&mut self, missing: Missing) -> Result<(), NoMemory> {
+        self.log.push_missing(missing)
     }
 
     /// Memoises the `__dict__` that `object` would have, which does not exist.
+    ///
+    /// # Errors
+    /// As [`Memo::meet`].
     #[inline(always)]
-    pub fn put_dict_of(&mut self, object: Obj<'_>) {
-        self.log.push_dict_of(object);
+    pub fn put_dict_of(&mut self, object: Obj<'_>) -> Result<(), NoMemory> {
+        self.log.push_dict_of(object)
     }
 
     /// Adds a table entry for an address that has none.
     #[inline]
-    fn enter(&mut self, address: usize, index: i64) {
-        let near = self.near.get_or_insert_default();
+    fn enter(&mut self, address: usize, index: i64) -> Result<(), NoMemory> {
+        let near = match &mut self.near {
+            Some(near) => near,
+            None => make_near(&mut self.near)?,
+        };
         if let Place::Free(place) = near.look(address)
             && near.put(place, address, index)
         {
-            return;
+            return Ok(());
         }
-        self.enter_far(address, index);
+        self.enter_far(address, index)
     }
 
-    fn enter_far(&mut self, address: usize, index: i64) {
+    fn enter_far(&mut self, address: usize, index: i64) -> Result<(), NoMemory> {
+        self.make_room_far()?;
         if let Some(near) = &mut self.near {
             near.close();
         }
         self.far
             .insert_unique(hash(address), (address, index), |entry| hash(entry.0));
+        Ok(())
     }
 
     /// Closes a window: everything is counted and every dict exists.
@@ -275,18 +331,22 @@ impl Memo {
 
     /// Memoises `object` under an index of the user's choice; a later index for the same object wins.
     /// In a thawed world.
-    pub fn assign(&mut self, object: Bound<'_, PyAny>, index: i64) {
+    ///
+    /// # Errors
+    /// As [`Memo::meet`].
+    pub fn assign(&mut self, object: Bound<'_, PyAny>, index: i64) -> Result<(), NoMemory> {
         let address = object.as_ptr().addr();
-        if self.reassign(address, index) {
-            return;
+        if self.reassign(address, index)? {
+            return Ok(());
         }
-        self.enter(address, index);
-        self.log.push_owned(object);
+        self.log.make_room()?;
+        self.enter(address, index)?;
+        self.log.push_owned(object)
     }
 
     /// Bytes of memory in use.
     pub fn allocated(&self) -> usize {
-        let near = self.near.as_ref().map_or(0, |near| size_of_val(&**near));
+        let near = self.near.as_deref().map_or(0, size_of_val);
         self.log.allocated() + self.far.allocation_size() + near
     }
 

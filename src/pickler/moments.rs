@@ -19,9 +19,9 @@ impl Session {
     /// Whether a moment's time zone, if it has one, can be written at once.
     pub(super) fn has_plain_zone<'w>(&mut self, window: Window<'w>, moment: &Moment<'w>) -> bool {
         self.protocol >= 3
-            && moment
-                .zone
-                .is_none_or(|zone| self.memo.get(zone).is_some() || self.is_zone(window, zone))
+            && moment.zone.is_none_or(|zone| {
+                self.memo.get(zone).is_ok_and(|index| index.is_some()) || self.is_zone(window, zone)
+            })
     }
 
     /// Whether this is a `datetime.timezone` that can be written in the middle of another object.
@@ -51,13 +51,13 @@ impl Session {
     }
 
     fn is_class_at_hand<'w>(&mut self, window: Window<'w>, class: Obj<'w>) -> bool {
-        self.memo.get(class).is_some()
+        self.memo.get(class).is_ok_and(|index| index.is_some())
             || self.protocol >= 4 && self.classes.find(window, class).is_some()
     }
 
     /// Writes a class that is at hand: its GET, or its names.
     fn class_at_hand<'w>(&mut self, window: Window<'w>, class: Obj<'w>) -> F<()> {
-        match self.memo.get(class) {
+        match self.memo.get(class)? {
             Some(index) => self.emit_get(index).map(drop),
             // The caller has seen that it is not tight.
             None => self.write_class(window, class).map(drop),
@@ -67,7 +67,7 @@ impl Session {
     /// Writes what a `datetime.timezone` with plain parts is made with.
     pub(super) fn zone_args<'w>(&mut self, window: Window<'w>, zone: Obj<'w>) -> F<()> {
         let (offset, name) = known::timezone(zone);
-        match self.memo.get(offset) {
+        match self.memo.get(offset)? {
             Some(index) => self.emit_get(index).map(drop)?,
             None => {
                 self.class_at_hand(window, offset.ty().obj())?;
@@ -99,13 +99,13 @@ impl Session {
         let data = &moment.data[..moment.len];
         self.out
             .emit_counted([op::SHORT_BINBYTES, moment.len as u8], data)?;
-        self.memo.put_missing(Missing::Bytes);
+        self.memo.put_missing(Missing::Bytes)?;
         self.emit_put()?;
         let Some(zone) = moment.zone else {
             return self.emit_missing([op::TUPLE1], Missing::Tuple);
         };
         self.out.boundary();
-        match self.memo.get(zone) {
+        match self.memo.get(zone)? {
             Some(index) => self.emit_get(index).map(drop)?,
             None => {
                 self.class_at_hand(window, zone.ty().obj())?;

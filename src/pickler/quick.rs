@@ -40,8 +40,8 @@ impl Session {
             }
             // Met before: members of enums, classes, whatever is shared.
             Kind::Other if !object.is_sole() => match self.memo.get(object) {
-                Some(index) => self.quick_get(index),
-                None => false,
+                Ok(Some(index)) => self.quick_get(index),
+                _ => false,
             },
             _ => false,
         }
@@ -157,9 +157,15 @@ impl Session {
             return false;
         }
         if self.is_unique(string.obj(), shared) {
-            self.memo.put_sole(string.obj());
-        } else if let Some(index) = self.memo.meet(string.obj()) {
-            return self.quick_get(index);
+            if self.memo.put_sole(string.obj()).is_err() {
+                return false; // `save` has the same fault, and says so
+            }
+        } else {
+            match self.memo.meet(string.obj()) {
+                Ok(None) => {}
+                Ok(Some(index)) => return self.quick_get(index),
+                Err(_) => return false,
+            }
         }
         self.out
             .put_wrapped([op::SHORT_BINUNICODE, size], bytes, [op::MEMOIZE]);

@@ -54,7 +54,7 @@ impl Session {
                         Form::NewObjEx => op::NEWOBJ_EX,
                     }])?;
                     if let Some(object) = object {
-                        if let Some(index) = self.memo.get(object) {
+                        if let Some(index) = self.memo.get(object)? {
                             // Its own arguments led back to it and it is complete.
                             self.out.emit([op::POP])?;
                             self.pop()?;
@@ -131,7 +131,7 @@ impl Session {
             *made = true;
             let class = object.ty().obj();
             let plain = self.binary && !self.fast && !self.is_tight();
-            if plain && let Some(index) = self.memo.get(class) {
+            if plain && let Some(index) = self.memo.get(class)? {
                 self.emit_get(index)?;
             } else if !plain || self.overridden || !self.save_class(window, class)? {
                 self.pop()?;

@@ -198,7 +198,7 @@ impl Session {
             return Ok(Flow::Done);
         }
         let unique = self.is_unique(tuple.obj(), shared);
-        if !unique && let Some(index) = self.memo.get(tuple.obj()) {
+        if !unique && let Some(index) = self.memo.get(tuple.obj())? {
             return self.emit_get(index);
         }
         if self.protocol < 2 || tuple.len() > 3 {
@@ -217,7 +217,7 @@ impl Session {
         let mut unique = self.is_unique(set.obj(), shared);
         if self.protocol < 4 {
             // A reduce value, which needs objects made.
-            if !unique && let Some(index) = self.memo.get(set.obj()) {
+            if !unique && let Some(index) = self.memo.get(set.obj())? {
                 return self.emit_get(index);
             }
             return self.push(Task::Object {
@@ -225,7 +225,7 @@ impl Session {
             });
         }
         if frozen {
-            if !unique && let Some(index) = self.memo.get(set.obj()) {
+            if !unique && let Some(index) = self.memo.get(set.obj())? {
                 return self.emit_get(index);
             }
             self.out.emit([op::MARK])?;
@@ -263,7 +263,7 @@ impl Session {
     /// An object outside the exact types.
     fn save_other<'w>(&mut self, window: Window<'w>, object: Obj<'w>, shared: bool) -> F<Flow> {
         if !self.is_unique(object, shared)
-            && let Some(index) = self.memo.get(object)
+            && let Some(index) = self.memo.get(object)?
         {
             return self.emit_get(index);
         }
@@ -307,7 +307,7 @@ impl Session {
             let (header, n) = self.str_header(name.len())?;
             self.out.emit_slice(&header[..n])?;
             self.out.emit_slice(name)?;
-            self.memo.put_missing(Missing::Str);
+            self.memo.put_missing(Missing::Str)?;
             self.emit_put()?;
         }
         self.out.emit([op::STACK_GLOBAL])?;

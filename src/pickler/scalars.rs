@@ -22,7 +22,7 @@ impl Session {
     #[inline(always)]
     pub(super) fn met(&mut self, object: Obj<'_>, shared: bool) -> F<bool> {
         if self.is_unique(object, shared) && !self.fast {
-            self.memo.put_sole(object);
+            self.memo.put_sole(object)?;
             return Ok(false);
         }
         self.met_shared(object)
@@ -31,9 +31,9 @@ impl Session {
     #[inline]
     fn met_shared(&mut self, object: Obj<'_>) -> F<bool> {
         let index = if self.fast {
-            self.memo.get(object)
+            self.memo.get(object)?
         } else {
-            self.memo.meet(object)
+            self.memo.meet(object)?
         };
         match index {
             Some(index) => self.emit_get(index).map(|_| true),
@@ -51,11 +51,11 @@ impl Session {
             return Ok(());
         }
         if unique {
-            self.memo.put_sole(object);
-        } else if self.memo.meet(object).is_some() {
+            self.memo.put_sole(object)?;
+        } else if self.memo.meet(object)?.is_some() {
             // Memoised by user code in between: the later index counts.
             let index = self.memo.len() as i64;
-            self.memo.set_index(object, index);
+            self.memo.set_index(object, index)?;
             if self.protocol < 4 {
                 return self.emit_put_index(index);
             }
@@ -178,7 +178,7 @@ impl Session {
             });
         }
         let mut bytes = LittleEndian::new();
-        int.write_le(&mut bytes);
+        int.write_le(&mut bytes)?;
         match u8::try_from(bytes.len()) {
             Ok(n) => self.out.emit_counted([op::LONG1, n], &bytes)?,
             Err(_) => {
@@ -275,9 +275,9 @@ impl Session {
         }
         let mut escaped = Vec::new();
         match string.storage() {
-            Text::Utf8(units) | Text::Latin1(units) => text::escape(units, &mut escaped),
-            Text::Ucs2(units) => text::escape(units, &mut escaped),
-            Text::Ucs4(units) => text::escape(units, &mut escaped),
+            Text::Utf8(units) | Text::Latin1(units) => text::escape(units, &mut escaped)?,
+            Text::Ucs2(units) => text::escape(units, &mut escaped)?,
+            Text::Ucs4(units) => text::escape(units, &mut escaped)?,
             Text::Legacy => {}
         }
         self.out.emit_wrapped([op::UNICODE], &escaped, *b"\n")?;
@@ -287,7 +287,7 @@ impl Session {
 
     /// Writes a GET if the memo knows `object`; memoises nothing.
     fn known(&mut self, object: Obj<'_>) -> F<bool> {
-        match self.memo.get(object) {
+        match self.memo.get(object)? {
             Some(index) => self.emit_get(index).map(|_| true),
             None => Ok(false),
         }

@@ -263,10 +263,17 @@ impl Session {
         Ok(())
     }
 
-    /// Opens a window: the memo knows every object again.
-    pub fn freeze(&mut self, private: bool) {
+    /// Opens a window: what was memoised can be met from now on.
+    ///
+    /// # Errors
+    /// [`Fault::NoMemory`]; the world is still thawed then.
+    #[inline]
+    pub fn freeze(&mut self, private: bool) -> F<()> {
         self.memo.freeze(private);
+        // What is counted may all be given up in the window.
+        self.graveyard.make_room(self.tasks.len() * Task::SLOTS)?;
         self.now += 1;
+        Ok(())
     }
 
     /// The finished stream as a bytes object.
@@ -280,6 +287,9 @@ impl Session {
     /// Lets go of everything; in a thawed world, or where nothing borrowed is looked at again.
     pub fn reset(&mut self, py: Python<'_>) {
         for task in &mut self.tasks {
+            if self.graveyard.make_room(Task::SLOTS).is_err() {
+                self.graveyard.release(py);
+            }
             task.bury(&mut self.graveyard);
         }
         self.tasks.clear();
@@ -291,6 +301,7 @@ impl Session {
         self.fast_seen.clear();
         self.memo.clear(py);
         self.graveyard.release(py);
+        self.graveyard.trim();
         self.out.take_with(|out, _| out.restart(false));
     }
 
@@ -317,6 +328,9 @@ impl Session {
             .is_some()
         {
             return Err(Fault::FastCycle { address, kind });
+        }
+        if self.fast_seen.try_reserve(1, hash).is_err() {
+            return Err(Fault::NoMemory);
         }
         self.fast_seen.insert_unique(hash(&address), address, hash);
         Ok(())

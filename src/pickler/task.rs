@@ -292,6 +292,9 @@ pub enum ItemStage {
 }
 
 impl Task {
+    /// The most slots that a task has.
+    pub const SLOTS: usize = 4;
+
     /// Calls `f` for each slot.
     #[inline]
     pub fn each_slot(&mut self, mut f: impl FnMut(&mut Slot)) {

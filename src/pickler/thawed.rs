@@ -252,7 +252,9 @@ impl<'py> Engine<'_, 'py> {
                 // `repr` words the error of a number with too many digits.
                 let digits = object.repr()?;
                 let digits = digits.to_str()?;
-                return self.emit(&[&[op::LONG], digits.as_bytes(), b"L\n"].concat());
+                self.emit(&[op::LONG])?;
+                self.emit(digits.as_bytes())?;
+                return self.emit(b"L\n");
             }
             Native::LegacyStr => {
                 // Reading its UTF-8 makes it an ordinary str.

@@ -29,7 +29,17 @@ impl<'py> Engine<'_, 'py> {
     /// # Errors
     /// What a reduce method raises: MemoryError, or if it is not what it was.
     pub(super) fn unfreeze(&mut self, start: usize) -> R<()> {
-        let rest: Vec<Task> = self.session.tasks.drain(start..).collect();
+        let session = &mut *self.session;
+        let count = session.tasks.len() - start;
+        let mut rest: Vec<Task> = Vec::new();
+        // A task is exchanged for three at most.
+        if rest.try_reserve_exact(count).is_err()
+            || session.tasks.try_reserve(2 * count).is_err()
+            || session.graveyard.make_room(count * Task::SLOTS).is_err()
+        {
+            return Err(errors::no_memory(self.py));
+        }
+        rest.extend(session.tasks.drain(start..));
         let mut result = Ok(());
         for mut task in rest {
             let converted = match &mut task {

@@ -37,19 +37,25 @@ impl PicklerMemoProxy {
     }
 
     /// The entries: (object, index).
-    fn entries<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyAny>, i64)> {
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn entries<'py>(&self, py: Python<'py>) -> R<Vec<(Bound<'py, PyAny>, i64)>> {
+        let mut entries = Vec::new();
         let Some(owner) = self.owner(py) else {
-            return Vec::new();
+            return Ok(entries);
         };
         let settings = &owner.get().settings;
         let n = settings.with(py, |settings| settings.memo.len());
-        (0..n)
-            .filter_map(|i| {
-                let index = settings.with(py, |settings| settings.memo.index_at(i))?;
-                let object = settings.pick_at(py, |settings| settings.memo.at(i))?;
-                Some((object, index))
-            })
-            .collect()
+        if entries.try_reserve_exact(n).is_err() {
+            return Err(errors::no_memory(py));
+        }
+        entries.extend((0..n).filter_map(|i| {
+            let index = settings.with(py, |settings| settings.memo.index_at(i))?;
+            let object = settings.pick_at(py, |settings| settings.memo.at(i))?;
+            Some((object, index))
+        }));
+        Ok(entries)
     }
 }
 
@@ -67,7 +73,7 @@ impl PicklerMemoProxy {
     #[pyo3(text_signature = "($self, /)")]
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (object, index) in self.entries(py) {
+        for (object, index) in self.entries(py).map_err(|raised| raised.take(py))? {
             dict.set_item(object.as_ptr().addr(), (index, object))?;
         }
         Ok(dict)
@@ -105,8 +111,9 @@ pub fn from_object(value: &Bound<'_, PyAny>) -> R<Memo> {
     let py = value.py();
     let mut memo = Memo::default();
     if let Ok(proxy) = value.cast_exact::<PicklerMemoProxy>() {
-        for (object, index) in proxy.get().entries(py) {
-            memo.assign(object, index);
+        for (object, index) in proxy.get().entries(py)? {
+            memo.assign(object, index)
+                .map_err(|_| errors::no_memory(py))?;
         }
         return Ok(memo);
     }
@@ -132,7 +139,9 @@ pub fn from_object(value: &Bound<'_, PyAny>) -> R<Memo> {
             return Err(errors::type_error(py, "an integer is required"));
         }
         let index = number::to_ssize(&index)? as i64;
-        memo.assign(entry.get_item(1)?, index);
+        let object = entry.get_item(1)?;
+        memo.assign(object, index)
+            .map_err(|_| errors::no_memory(py))?;
     }
     Ok(memo)
 }

@@ -165,7 +165,10 @@ pub fn loads_in_short<'py>(
     let mut input = Input::memory(Cursor::new(bytes));
     let options = Options::default();
     let hooks = Defaults { fix_imports: true };
-    let mut scratch = Scratch::take(py);
+    let mut scratch = match Scratch::take(py) {
+        Ok(scratch) => scratch,
+        Err(raised) => return Some(Err(raised)),
+    };
     let Scratch { machine, memo } = &mut *scratch;
     machine.proto = 0;
     machine.looked = 0;
@@ -230,7 +233,7 @@ fn load_once<'py>(
     mut options: Options<'py>,
 ) -> R<Bound<'py, PyAny>> {
     options.start()?;
-    let mut scratch = Scratch::take(py);
+    let mut scratch = Scratch::take(py)?;
     let Scratch { machine, memo } = &mut *scratch;
     let result = machine.load(
         &Context {
@@ -262,7 +265,7 @@ pub fn load_into<'py>(
     hooks: &dyn Hooks<'py>,
     options: &Options<'py>,
 ) -> R<Bound<'py, PyAny>> {
-    let mut scratch = Scratch::take(py);
+    let mut scratch = Scratch::take(py)?;
     let result = scratch.machine.load(
         &Context {
             py,

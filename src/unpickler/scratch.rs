@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 
 use super::Machine;
 use super::memo::Memo;
+use crate::errors;
+use crate::object::R;
+use crate::object::boxed::boxed;
 use crate::object::cell::Shared;
 
 /// Entries of a vector that is kept.
@@ -25,9 +28,15 @@ static SCRATCH: Shared<Option<Box<Scratch>>> = Shared::new(None);
 
 impl Scratch {
     /// What is kept, or new.
+    ///
+    /// # Errors
+    /// MemoryError.
     #[inline]
-    pub fn take(py: Python<'_>) -> Box<Self> {
-        SCRATCH.with(py, Option::take).unwrap_or_default()
+    pub fn take(py: Python<'_>) -> R<Box<Self>> {
+        match SCRATCH.with(py, Option::take) {
+            Some(kept) => Ok(kept),
+            None => boxed(Scratch::default()).map_err(|_| errors::no_memory(py)),
+        }
     }
 
     /// Keeps it for the next load.
