@@ -662,6 +662,9 @@ streams = dict(
     values=b"N" * count + b".",
     memo=b"N" + b"\\x94" * count + b".",
     lists=b"]" * (count // 8) + b".",
+    number=b"L" + b"1" * (6 * count) + b"L\\n.",
+    string=b"S'" + b"x" * (6 * count) + b"'\\n.",
+    name=b"c" + b"x" * (6 * count) + b"\\nx\\n.",
     constructor=b"\\x80\\x02]ccorpus\\nMany\\nJ\\xff\\xff\\xff\\x7f\\x85Ra.",
 )
 pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -680,12 +683,15 @@ assert mod.loads(mod.dumps([1, "two"])) == [1, "two"]
 """
 
 
+BOTH_FAIL = ["marks", "values", "memo", "lists", "constructor"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept on Linux only")
-@pytest.mark.parametrize("name", ["marks", "values", "memo", "lists", "constructor", "reducers"])
+@pytest.mark.parametrize("name", BOTH_FAIL + ["reducers", "number", "string", "name"])
 def test_no_memory_is_a_memory_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fills the stacks, the memo or an object ends in MemoryError and leaves the module usable."""
     monkeypatch.setenv("OXIPICKLE_MAX_DEPTH", "100000000")
-    if name != "reducers":
+    if name in BOTH_FAIL:
         assert child_ok(NO_MEMORY, "c", name) == "MemoryError\n"
     assert child_ok(NO_MEMORY, "ox", name) == "MemoryError\n"
 

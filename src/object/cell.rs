@@ -65,17 +65,22 @@ impl<T> Shared<T> {
     }
 
     /// Counted references to objects in the value, each with something that says where it was.
-    pub fn collect<A>(
+    ///
+    /// # Errors
+    /// What `f` returns.
+    pub fn collect<A, E>(
         &self,
         py: Python<'_>,
-        f: impl FnOnce(&T) -> Vec<(A, &Py<PyAny>)> + Send,
-    ) -> Vec<(A, Py<PyAny>)> {
+        f: impl FnOnce(&T) -> Result<Vec<(A, &Py<PyAny>)>, E> + Send,
+    ) -> Result<Vec<(A, Py<PyAny>)>, E> {
         let _guard = cfg!(any(debug_assertions, Py_GIL_DISABLED)).then(|| self.enter());
         // SAFETY: as in `with`; counting references runs no Python code.
-        f(unsafe { &*self.value.get() })
+        let found = f(unsafe { &*self.value.get() })?;
+        // In the memory of what was found.
+        let counted = found
             .into_iter()
-            .map(|(place, object)| (place, object.clone_ref(py)))
-            .collect()
+            .map(|(place, object)| (place, object.clone_ref(py)));
+        Ok(counted.collect())
     }
 
     /// A counted reference to the object at an address in the value.

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 use super::buffer::Export;
+use crate::format::buf::NoMemory;
 
 /// The rest of a buffer.
 ///
@@ -105,13 +106,32 @@ impl<'a> Cursor<'a> {
     }
 
     /// Copies the bytes.
-    pub fn append_to(self, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// [`NoMemory`]; nothing is then appended.
+    pub fn append_to(self, out: &mut Vec<u8>) -> Result<(), NoMemory> {
+        out.try_reserve(self.len()).map_err(|_| NoMemory)?;
         out.extend_from_slice(self.bytes());
+        Ok(())
     }
 
-    /// A copy of the bytes.
-    pub fn to_vec(self) -> Vec<u8> {
-        self.bytes().to_vec()
+    /// A copy of the bytes, with room for one more.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn to_vec(self) -> Result<Vec<u8>, NoMemory> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(self.len() + 1)
+            .map_err(|_| NoMemory)?;
+        copy.extend_from_slice(self.bytes());
+        Ok(copy)
+    }
+
+    /// The number that the bytes, eight at most, stand for: little endian.
+    pub fn number(self) -> Option<usize> {
+        self.rest.iter().rev().try_fold(0_usize, |sum, byte| {
+            sum.checked_mul(256)?.checked_add(byte.get().into())
+        })
     }
 
     /// The bytes, for one copy or one look: nothing else may run while the slice is in use.

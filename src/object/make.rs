@@ -208,7 +208,7 @@ pub fn decode<'py>(
     errors: &CStr,
 ) -> R<Bound<'py, PyAny>> {
     // A codec may be written in Python and run anything: it gets a copy.
-    let bytes = data.to_vec();
+    let bytes = data.to_vec().map_err(|_| crate::errors::no_memory(py))?;
     // SAFETY: reads `len` bytes from the start of the vector; NUL-terminated strings.
     unsafe {
         owned(

@@ -42,7 +42,8 @@ impl UnpicklerMemoProxy {
         };
         let memo = &unpickler.get().memo;
         settle_all(py, memo)?;
-        Ok(memo.collect(py, |memo| memo.entries()))
+        let entries = memo.collect(py, |memo| memo.entries());
+        entries.map_err(|_| errors::no_memory(py))
     }
 }
 

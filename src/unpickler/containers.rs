@@ -78,7 +78,11 @@ impl Machine {
             return Ok(());
         }
         let append = attr::get(list, names.append.bind(cx.py))?;
-        let items: Vec<_> = self.stack.items.drain(from..).collect();
+        let mut items = Vec::new();
+        if items.try_reserve_exact(self.stack.len() - from).is_err() {
+            return Err(errors::no_memory(cx.py));
+        }
+        items.extend(self.stack.items.drain(from..));
         for item in items {
             attr::call1(&append, item.bind(cx.py))?;
         }

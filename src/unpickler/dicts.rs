@@ -40,16 +40,16 @@ impl Machine {
         let (index, rest) = self.index_to_come(cx, at);
         let index = index.filter(|&index| {
             cx.memo.with(py, move |memo| {
-                let next = memo.is_next(index);
-                if next {
-                    memo.reserve_next();
-                }
-                next
+                // Without memory the loop does it, and says so.
+                memo.is_next(index) && memo.reserve_next().is_ok()
             })
         });
         // A PUT that is not the next entry is left to the loop.
         let at = if index.is_some() { rest } else { at };
         if let Some(([op::MARK], rest)) = at.array() {
+            if self.pending.try_reserve(1).is_err() {
+                return Err(errors::no_memory(py));
+            }
             self.pending.push(Pending {
                 at: self.stack.len(),
                 index,
@@ -185,8 +185,13 @@ impl Machine {
         // An instance is memoised just before its state.
         let owner = index.map_or(0, |index| index.wrapping_sub(1));
         let address = instance.as_ptr().addr();
-        if index.is_some() && !cx.memo.with(cx.py, move |memo| memo.holds(owner, address)) {
-            return Ok(None);
+        if index.is_some() {
+            let ready = cx.memo.with(cx.py, move |memo| {
+                memo.holds(owner, address) && memo.make_room_for_virtuals().is_ok()
+            });
+            if !ready {
+                return Ok(None);
+            }
         }
         if next == op::TUPLE2 {
             return Ok(self.build_slots(cx, place, index, rest, &instance));
@@ -271,8 +276,10 @@ impl Machine {
         if let Some(index) = index {
             cx.memo.with(cx.py, move |memo| {
                 memo.add_virtual(index, Content::Slots(index.wrapping_sub(1), names));
-                if let Some(pair) = pair {
-                    memo.reserve_next();
+                // For both there was room.
+                if let Some(pair) = pair
+                    && memo.reserve_next().is_ok()
+                {
                     memo.add_virtual(pair, Content::Pair(index));
                 }
             });

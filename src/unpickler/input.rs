@@ -217,7 +217,8 @@ impl<'a> Input<'a> {
     /// # Errors
     /// UnpicklingError if they are not there or cross the end of a frame; what the file raises.
     pub fn read(&mut self, py: Python<'_>, len: usize, out: &mut Vec<u8>) -> R<()> {
-        self.look_at(py, len, |bytes| bytes.append_to(out))
+        self.look_at(py, len, |bytes| bytes.append_to(out))?
+            .map_err(|_| errors::no_memory(py))
     }
 
     /// Gives exactly the next `len` bytes to `f`.
@@ -296,7 +297,7 @@ impl<'a> Input<'a> {
             found = self.rest(py).line();
         }
         if let Some((line, _)) = found {
-            line.append_to(out);
+            line.append_to(out).map_err(|_| errors::no_memory(py))?;
             let len = line.len();
             self.at += len;
             return Ok(len);
@@ -316,7 +317,7 @@ impl<'a> Input<'a> {
         if !line.ends_with(b'\n') {
             return Err(truncated(py));
         }
-        line.append_to(out);
+        line.append_to(out).map_err(|_| errors::no_memory(py))?;
         self.at = len;
         Ok(len)
     }

@@ -8,6 +8,7 @@
 //! [`Virtual`] entry says which instance has it, and [`settle`] makes it. Until then its place
 //! is empty. So is that of a tuple of arguments for which no call was made: its items are kept.
 
+use std::collections::TryReserveError;
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::compat::QUIRKS;
+use crate::errors;
+use crate::format::buf::NoMemory;
 use crate::object::cell::Shared;
 use crate::object::make::{self, Items};
 use crate::object::{R, instance, methods};
@@ -116,7 +119,11 @@ impl Memo {
     #[must_use]
     pub fn push(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
         let len = self.dense.len();
-        if index == len && self.sparse.is_none() && (len < self.places || self.grow(index)) {
+        if index == len
+            && self.sparse.is_none()
+            && (len < self.places || self.grow(index))
+            && (len < self.dense.capacity() || self.make_room(index))
+        {
             self.dense.push(Some(object));
             self.count += 1;
             self.next += 1;
@@ -127,6 +134,7 @@ impl Memo {
 
     /// Takes memory for twice as many entries as `index` says: [`Memo::push`] itself could only end the
     /// process if there is none.
+    #[cold]
     fn make_room(&mut self, index: usize) -> bool {
         let len = self.dense.len();
         let more = index.saturating_mul(2).saturating_sub(len).max(1);
@@ -136,7 +144,7 @@ impl Memo {
     /// Whether there is memory for an entry at `index`.
     pub fn has_room(&mut self, index: usize) -> bool {
         if index <= self.count.saturating_mul(2) {
-            index < self.places || self.make_room(index)
+            index < self.places.min(self.dense.capacity()) || self.make_room(index)
         } else {
             let sparse = self.sparse.as_mut();
             sparse.is_none_or(|sparse| sparse.try_reserve(1).is_ok())
@@ -167,8 +175,14 @@ impl Memo {
     }
 
     /// Takes an index, the next one, for an object to come: see [`Memo::fill`].
+    ///
+    /// # Errors
+    /// [`NoMemory`]; the index is not taken then.
     #[inline]
-    pub fn reserve_next(&mut self) {
+    pub fn reserve_next(&mut self) -> Result<(), NoMemory> {
+        if self.dense.len() == self.dense.capacity() && !self.make_room(self.next) {
+            return Err(NoMemory);
+        }
         if self.next >= self.places {
             // The index is the number of entries, so it is near.
             self.places = self.next * 2;
@@ -176,6 +190,7 @@ impl Memo {
         self.dense.push(None);
         self.count += 1;
         self.next += 1;
+        Ok(())
     }
 
     /// Stores the object for a reserved index, unless the index was cleared or taken meanwhile.
@@ -197,7 +212,18 @@ impl Memo {
         matches!(self.dense.get(index), Some(Some(entry)) if entry.as_ptr().addr() == object)
     }
 
-    /// Says what the reserved `index` stands for, as things are now.
+    /// Takes memory for two virtual entries, and one index more.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    #[inline]
+    pub fn make_room_for_virtuals(&mut self) -> Result<(), NoMemory> {
+        let made = self.virtuals.try_reserve(2);
+        made.and_then(|()| self.dense.try_reserve(1))
+            .map_err(|_| NoMemory)
+    }
+
+    /// Says what the reserved `index` stands for, as things are now; see [`Memo::make_room_for_virtuals`].
     #[inline]
     pub fn add_virtual(&mut self, index: usize, content: Content) {
         self.virtuals.push(Virtual {
@@ -208,11 +234,19 @@ impl Memo {
     }
 
     /// Takes the next index for a tuple of `items[from..]`, and those off the stack.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; nothing was taken then.
     #[inline]
-    pub fn add_tuple(&mut self, items: &mut Items, from: usize) {
-        self.tuples.push((self.next, self.parts.len()));
+    pub fn add_tuple(&mut self, items: &mut Items, from: usize) -> Result<(), NoMemory> {
+        let (index, begin) = (self.next, self.parts.len());
+        let made = self.tuples.try_reserve(1);
+        made.and_then(|()| self.parts.try_reserve(items.len() - from))
+            .map_err(|_| NoMemory)?;
+        self.reserve_next()?;
+        self.tuples.push((index, begin));
         make::move_items(items, from, &mut self.parts);
-        self.reserve_next();
+        Ok(())
     }
 
     /// The items of the tuple that is to be at `index`.
@@ -290,18 +324,24 @@ impl Memo {
     }
 
     /// The entries by index, without those that C's memo proxy does not show.
-    pub fn entries(&self) -> Vec<(usize, &Py<PyAny>)> {
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn entries(&self) -> Result<Vec<(usize, &Py<PyAny>)>, NoMemory> {
+        let apart = self.sparse.as_ref().map_or(0, |sparse| sparse.len());
+        let mut entries = Vec::new();
+        entries
+            .try_reserve_exact(self.dense.len() + apart)
+            .map_err(|_| NoMemory)?;
         let dense = self.dense.iter().enumerate();
-        let mut entries: Vec<_> = dense
-            .filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
-            .collect();
+        entries.extend(dense.filter_map(|(index, entry)| Some((index, entry.as_ref()?))));
         if !QUIRKS.sparse_memo_hidden
             && let Some(sparse) = &self.sparse
         {
             entries.extend(sparse.iter().map(|(&index, object)| (index, object)));
             entries.sort_unstable_by_key(|&(index, _)| index);
         }
-        entries
+        Ok(entries)
     }
 
     /// Every object, for the garbage collector.
@@ -447,8 +487,12 @@ fn settle_tuple(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
     }
     let items = memo.collect(py, |memo| {
         let items = memo.tuple_at(index).unwrap_or_default();
-        items.iter().map(|item| ((), item)).collect()
+        let mut found = Vec::new();
+        found.try_reserve_exact(items.len())?;
+        found.extend(items.iter().map(|item| ((), item)));
+        Ok::<_, TryReserveError>(found)
     });
+    let items = items.map_err(|_| errors::no_memory(py))?;
     let tuple = PyTuple::new(py, items.into_iter().map(|((), item)| item.into_bound(py)))?;
     let tuple = tuple.into_any().unbind();
     let refused = memo.with(py, move |memo| memo.fill(index, tuple));

@@ -112,7 +112,8 @@ impl Machine {
         };
         if memoised {
             let items = &mut self.stack.items;
-            cx.memo.with(py, move |memo| memo.add_tuple(items, from));
+            let added = cx.memo.with(py, move |memo| memo.add_tuple(items, from));
+            added.map_err(|_| errors::no_memory(py))?;
         }
         self.stack.cut(py, from - 1);
         self.stack.push(object);
@@ -292,7 +293,9 @@ impl Machine {
     #[cold]
     pub fn persistent_text<'py>(&mut self, cx: &Context<'_, 'py>, line: Cursor<'_>) -> R<()> {
         let py = cx.py;
-        let id = make::text_ascii(py, &line.first(line.len() - 1).to_vec());
+        let line = line.first(line.len() - 1).to_vec();
+        let line = line.map_err(|_| errors::no_memory(py))?;
+        let id = make::text_ascii(py, &line);
         let id = id.map_err(|raised| {
             let err = raised.take(py);
             if !err.is_instance_of::<PyUnicodeDecodeError>(py) {
@@ -364,6 +367,7 @@ pub fn name<'py>(py: Python<'py>, op: Op, line: Cursor<'_>) -> R<Bound<'py, PyAn
         return Err(truncated(py));
     }
     let name = line.first(line.len() - 1).to_vec();
+    let name = name.map_err(|_| errors::no_memory(py))?;
     let name = match op {
         Op::Inst => make::text_ascii(py, &name),
         _ => make::text_strict(py, &name),

@@ -118,14 +118,7 @@ pub fn next(at: Cursor<'_>) -> Option<(u8, Option<Cursor<'_>>)> {
 /// What follows a payload whose length comes first, in `width` bytes.
 fn counted(at: Cursor<'_>, width: usize) -> Option<Cursor<'_>> {
     let (count, rest) = at.split(width)?;
-    let count = count
-        .to_vec()
-        .iter()
-        .rev()
-        .try_fold(0_usize, |sum, &byte| {
-            sum.checked_mul(256)?.checked_add(byte.into())
-        })?;
-    Some(rest.split(count)?.1)
+    Some(rest.split(count.number()?)?.1)
 }
 
 /// The path from the hole outwards. `marks` are those of the stack, topmost last; `ahead` is what follows the

@@ -28,7 +28,7 @@ impl Line {
         if line.len() < 2 {
             return Err(truncated(py));
         }
-        let mut text = line.to_vec();
+        let mut text = line.to_vec().map_err(|_| errors::no_memory(py))?;
         text.push(0);
         Ok(Line(text))
     }
@@ -130,7 +130,7 @@ pub fn string<'py>(
     line: Cursor<'_>,
     decoding: Option<&Decoding>,
 ) -> R<Bound<'py, PyAny>> {
-    let line = line.to_vec();
+    let line = line.to_vec().map_err(|_| errors::no_memory(py))?;
     let inside = match line.strip_suffix(b"\n") {
         Some([first @ (b'"' | b'\''), inside @ .., last]) if first == last => inside,
         _ => {
