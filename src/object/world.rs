@@ -222,9 +222,15 @@ impl Log {
         self.entries.capacity() * size_of::<usize>()
     }
 
+    /// Whether an entry can be added without more memory.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.entries.len() < self.entries.capacity()
+    }
+
     #[inline(always)]
     fn add(&mut self, entry: usize) -> Result<(), NoMemory> {
-        if self.entries.len() == self.entries.capacity() {
+        if !self.has_room() {
             return self.add_cold(entry);
         }
         self.entries.push(entry);

@@ -91,6 +91,12 @@ impl Memo {
         self.log.len()
     }
 
+    /// Whether the log has room for one more entry.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.log.has_room()
+    }
+
     /// Whether nothing was memoised.
     pub fn is_empty(&self) -> bool {
         self.log.is_empty()

@@ -153,12 +153,13 @@ impl Session {
         let Ok(size) = u8::try_from(bytes.len()) else {
             return false;
         };
-        if !self.out.has_room(bytes.len() + LONGEST) {
+        // A log without room grows in `save`, which can say that there is no memory.
+        if !self.out.has_room(bytes.len() + LONGEST) || !self.memo.has_room() {
             return false;
         }
         if self.is_unique(string.obj(), shared) {
             if self.memo.put_sole(string.obj()).is_err() {
-                return false; // `save` has the same fault, and says so
+                return false;
             }
         } else {
             match self.memo.meet(string.obj()) {
