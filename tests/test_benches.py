@@ -125,6 +125,20 @@ def test_making_makes_the_like(modules: dict[str, ModuleType]) -> None:
     not pathlib.Path("/proc/self/clear_refs").exists(),
     reason="only Linux can set back the peak memory of a process",
 )
+def test_depth_writes_its_table(tmp_path: pathlib.Path) -> None:
+    done = run("depth.py", "--deepest", "100000", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (table,) = tmp_path.glob("depth-*.md")
+    rows = [line for line in table.read_text(encoding="utf-8").splitlines() if " ns, " in line]
+    assert len(rows) == 14
+    # A level of the smallest kind takes a list of one item, or a task and a byte or two of the stream.
+    assert all(10 < int(row.split(" ns, ")[1].split()[0]) < 3000 for row in rows), rows
+
+
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/clear_refs").exists(),
+    reason="only Linux can set back the peak memory of a process",
+)
 def test_memory_of_one_operation(tmp_path: pathlib.Path) -> None:
     scratch = str(tmp_path / "scratch")
     assert run("memory.py", "10 MB of bytes", "C", "prepare", scratch).returncode == 0
