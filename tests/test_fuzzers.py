@@ -40,6 +40,18 @@ def test_streams_come_apart_and_together() -> None:
     assert framed > 50
 
 
+def test_texts_that_differ_in_an_address_are_no_finding() -> None:
+    """A stream can make a text of the `repr` of an object; what else differs is still found."""
+    code = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    from loading import _same_but_for_addresses as same
+    print(same(".x: '<A at 0x7f10>' and '<A at 0x7f20>'"))
+    print(same(".x: '<A at 0x7f10>' and '<B at 0x7f20>'"), same(".x: 'a' and 'a'"), same("lengths"))
+    """
+    assert child_ok(code, str(TESTS / "fuzz")) == "True\nFalse False False\n"
+
+
 def test_frames_are_put_on_anew() -> None:
     value = {"a": [1, 2, 3], "b": "text"}
     parts = opcodes.split(c.dumps(value, 4))
