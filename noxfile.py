@@ -16,6 +16,7 @@ And, not part of the usual run:
     clusters   likewise Ray and PySpark (needs Java): large downloads
     libraries  pickle tests of libraries with and without oxipickle, on one Python
 
+    figures      the benchmark set beside other libraries, with tables and pictures, on one Python
     sanitizer    the tests and fuzzers with AddressSanitizer (nightly Rust, gcc's libasan)
     valgrind     the core of the tests under valgrind's memcheck
     fuzz_format  the fuzz targets of the byte format (nightly Rust, cargo-fuzz)
@@ -64,6 +65,22 @@ def bench(session: nox.Session) -> None:
     """Measure against C's _pickle on this Python; arguments go to `python -m oxipickle bench`."""
     session.install(".")
     session.run("python", "-m", "oxipickle", "bench", *session.posargs)
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """All figures of the repository for one Python; arguments: which, then those of benches/run.py.
+
+    A release build, beside the libraries of the group `bench`: time, then memory, then the README.
+    What has no wheel for that Python is left out, and the results say so.
+    """
+    name, *arguments = session.posargs or [""]
+    interpreter = pythons.choose(name) if name else _on_this_machine()
+    python = _environment(session, interpreter, profile="release", group="bench")
+    session.run(*python, "benches/run.py", *arguments, external=True)
+    if not arguments:
+        session.run(*python, "benches/memory.py", external=True)
+    session.run(*python, "benches/report.py", "--readme", external=True)
 
 
 @nox.session
@@ -157,7 +174,14 @@ def _environment(
         session.run(*interpreter.command("-m", "venv", str(folder)), external=True)
     python = interpreter.command(program=str(program))
     pip = [*python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    session.run(*pip, *PROJECT["project"]["dependencies"], *_group(group), external=True)
+    session.run(*pip, *PROJECT["project"]["dependencies"], external=True)
+    if group == "bench":
+        # Not all have wheels for each Python, and building them takes hours where it works at all.
+        for library in _group(group):
+            line = [*pip, "--only-binary=:all:", library]
+            session.run(*line, external=True, success_codes=[0, 1])
+    else:
+        session.run(*pip, *_group(group), external=True)
     session.run(*pip, "--no-deps", "--force-reinstall", wheel, external=True)
     return python
 

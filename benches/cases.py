@@ -24,7 +24,7 @@ from floors import making
 from oxipickle import _samples
 from oxipickle._measure import Case
 
-__all__ = ["absent", "cases"]
+__all__ = ["absent", "cases", "cases_for_others"]
 
 MANY = 100_000
 SOME = 10_000
@@ -125,8 +125,8 @@ def small_bytes() -> list[bytes]:
     return [number.to_bytes(8, "little") for number in range(MANY)]
 
 
-def documents() -> list[dict[str, Any]]:
-    """JSON-like documents, about a million values in all."""
+def documents(count: int = 70_000) -> list[dict[str, Any]]:
+    """JSON-like documents; about a million values in all."""
     rng = random.Random(3)
     words = [f"word{number}" for number in range(500)]
     return [
@@ -139,8 +139,18 @@ def documents() -> list[dict[str, Any]]:
             "tags": rng.choices(words, k=4),
             "size": {"width": rng.randrange(4000), "height": rng.randrange(4000)},
         }
-        for number in range(70_000)
+        for number in range(count)
     ]
+
+
+def long_strings() -> list[str]:
+    """A thousand ASCII strings of two kilobytes."""
+    return [f"{number} " * (2_000 // len(f"{number} ")) for number in range(1_000)]
+
+
+def profile() -> dict[str, Any]:
+    """pyperformance's object without its date, which JSON has not."""
+    return {key: value for key, value in PROFILE.items() if key != "birthday"}
 
 
 def nested_tuples() -> list[Any]:
@@ -379,6 +389,29 @@ def absent() -> list[str]:
     if _memory() < _GIB_NEEDS:
         result.append("no case of 1 GiB: this machine has less than 12 GiB of memory")
     return result
+
+
+#: The cases of the set that orjson and msgspec can hold.
+HELD_BY_OTHERS = (
+    "documents, 1M values",
+    "100k ASCII strings",
+    "100k other strings",
+    "100k ints",
+    "100k floats",
+    "pickle_list",
+    "dict of four",
+)
+
+
+def cases_for_others() -> list[Case]:
+    """What is measured beside formats that hold less than pickle: data of JSON's kinds."""
+    return [
+        Case("one document", lambda: documents(1)[0]),
+        Case("a hundred documents", lambda: documents(100)),
+        Case("profile", profile),
+        Case("1k long ASCII strings", long_strings),
+        *(case for case in cases() if case.name in HELD_BY_OTHERS),
+    ]
 
 
 def cases() -> list[Case]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from oxipickle._report import bytes_text, duration, environment_line
 
-__all__ = ["write"]
+__all__ = ["markdown", "write"]
 
 HERE = pathlib.Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -38,17 +38,8 @@ def _ratio(row: Row | None) -> str:
     return f"**{row['ratio']:.2f}**" if high < 1 else f"{row['ratio']:.2f}"
 
 
-def _part(document: Document, routes: tuple[str, ...], protocol: int | None = None) -> list[Row]:
-    return [
-        row
-        for row in document["rows"]
-        if row["route"] in routes and (protocol is None or row["protocol"] == protocol)
-    ]
-
-
-def _main_rows(document: Document) -> list[Row]:
-    """The rows of the set itself: those of the protocol of the first row."""
-    return _part(document, ("dumps", "loads"), document["rows"][0]["protocol"])
+def _part(document: Document, part: str) -> list[Row]:
+    return [row for row in document["rows"] if row["part"] == part]
 
 
 def _pairs(rows: list[Row]) -> dict[str, dict[str, Row]]:
@@ -69,14 +60,14 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _speed(row: Row | None, subject: str) -> str:
-    """Time of one of the others as a part of C's, as our ratio is."""
+    """How many times as fast as C one of the others is, as our ratio is."""
     if row is None or subject not in row["seconds"]:
         return "-"
     return f"{row['seconds']['C'] / row['seconds'][subject]:.2f}"
 
 
 def _set_table(document: Document) -> str:
-    rows = _main_rows(document)
+    rows = _part(document, "set")
     if not rows:
         return ""
     others = list(
@@ -103,16 +94,64 @@ def _set_table(document: Document) -> str:
     return (
         "## The set\n\nRatios are C's time divided by the other's: above 1 is faster than C; bold "
         "ones are slower beyond noise (by three quarters of the samples). The columns beside ours "
-        "say the same of `marshal` and other formats, where they give back equal objects of the "
-        "same types, and of *making* the objects without reading a stream."
+        "say the same of `marshal`, where it gives back equal objects of the same types, and of "
+        "*making* the objects without reading a stream."
         f"\n\n{_table(header, lines)}\n\n"
         f"Geometric mean: dumps **{means[0]}**, loads **{means[1]}**."
     )
 
 
+RIVALS = ("orjson", "msgspec")
+
+
+def _against(rows: list[Row], rival: str, route: str) -> float:
+    """How many times as fast as `rival` we are: geometric mean over the rows that it has."""
+    ratios = [
+        row["seconds"][rival] / row["seconds"]["oxipickle"]
+        for row in rows
+        if row["route"] == route and rival in row["seconds"]
+    ]
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
+
+
+def _others_table(document: Document) -> str:
+    rows = _part(document, "others")
+    rivals = [name for name in RIVALS if any(name in row["seconds"] for row in rows)]
+    if not rivals:
+        return ""
+    subjects = ["C", "oxipickle", *rivals]
+    header = ["data"]
+    for route in ("dumps", "loads"):
+        header += [f"{route}, C", *subjects[1:]]
+    lines = [
+        [case]
+        + [
+            duration(of_case[route]["seconds"].get(name))
+            for route in ("dumps", "loads")
+            for name in subjects
+        ]
+        for case, of_case in _pairs(rows).items()
+    ]
+    lines += [
+        [f"*oxipickle, as fast as {rival}*"]
+        + [
+            f"*{_against(rows, name, route):.2f}*" if name == rival else ""
+            for route in ("dumps", "loads")
+            for name in subjects
+        ]
+        for rival in rivals
+    ]
+    return (
+        "## Beside orjson and msgspec\n\nData that all of them can hold and give back equal, each "
+        "in its own format (orjson: JSON; msgspec: MessagePack, with encoder and decoder made "
+        "once). Neither keeps which objects are one and the same, as pickle does. The last rows "
+        "are geometric means of their time divided by ours.\n\n"
+        f"{_table(header, lines)}"
+    )
+
+
 def _routes_table(document: Document) -> str:
-    main = ("dumps", "loads")
-    rows = [row for row in document["rows"] if row["route"] not in main]
+    rows = _part(document, "routes")
     if not rows:
         return ""
     cases = list(_pairs(rows))
@@ -120,42 +159,52 @@ def _routes_table(document: Document) -> str:
     by_route = {(row["route"], row["case"]): row for row in rows}
     lines = [
         [
-            route,
-            *[_ratio(by_route.get((route, case))) for case in cases],
-            f"{_mean([row for row in rows if row['route'] == route]):.2f}",
+            case,
+            *[_ratio(by_route.get((route, case))) for route in routes],
         ]
-        for route in routes
+        for case in cases
     ]
-    return f"## Other ways through the API\n\n{_table(['', *cases, 'mean'], lines)}"
+    means = [f"**{_mean([row for row in rows if row['route'] == route]):.2f}**" for route in routes]
+    lines.append(["geometric mean", *means])
+    return (
+        "## Other ways through the API\n\nRatios as above. *reused* is one object for many "
+        "messages; *reducer_override* is a subclass as cloudpickle's, *dispatch_table* one as "
+        "multiprocessing's `ForkingPickler`, *find_class* that of a restricted loader.\n\n"
+        f"{_table(['', *routes], lines)}"
+    )
 
 
 def _protocols_table(document: Document) -> str:
-    rows = _part(document, ("dumps", "loads"))
-    protocols = sorted({row["protocol"] for row in rows})
-    if len(protocols) < 2:
+    rows = _part(document, "protocols")
+    if not rows:
         return ""
+    protocols = sorted({row["protocol"] for row in rows})
     by_protocol = {(row["case"], row["route"], row["protocol"]): row for row in rows}
-    others = {row["case"] for row in rows if row["protocol"] != document["rows"][0]["protocol"]}
     lines = [
         [f"{case}, {route}", *[_ratio(by_protocol.get((case, route, p))) for p in protocols]]
         for case in _pairs(rows)
-        if case in others
         for route in ("dumps", "loads")
     ]
     return f"## Protocols\n\n{_table(['ratio', *map(str, protocols)], lines)}"
 
 
-def _markdown(document: Document) -> str:
+def markdown(document: Document) -> str:
+    """The tables of all parts that the document has."""
     where = document["environment"]
+    builds = document["extensions"]
     parts = [
         f"# {where['implementation']} {where['python']}",
         f"{environment_line(where)}.",
         *[f"{sentence[0].upper()}{sentence[1:]}." for sentence in document["not_measured"]],
         *[f"**{name}: {fault}.**" for name, fault in document["differences"].items()],
         _set_table(document),
+        _others_table(document),
         _routes_table(document),
         _protocols_table(document),
     ]
+    if len(set(builds.values())) > 1:
+        listed = ", ".join(f"{part} {digest}" for part, digest in builds.items())
+        parts.insert(2, f"Not all parts were measured with the same build: {listed}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -170,7 +219,7 @@ def _picture(document: Document, path: pathlib.Path) -> bool:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    pairs = _pairs(_main_rows(document))
+    pairs = _pairs(_part(document, "set"))
     names = list(pairs)
     lowest, highest = 0.5, 2.0
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(names) + 1.6), layout="constrained")
@@ -206,7 +255,7 @@ def _picture(document: Document, path: pathlib.Path) -> bool:
 def write(path: pathlib.Path) -> None:
     """Writes the tables and the picture of one file of results beside it."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    path.with_suffix(".md").write_text(_markdown(document), encoding="utf-8")
+    path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
     _picture(document, path.with_suffix(".svg"))
 
 
@@ -219,17 +268,17 @@ def _readme_figures(paths: list[pathlib.Path]) -> str:
     """Geometric means of every interpreter by group of data, and where they come from."""
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     groups = list(
-        dict.fromkeys(row["group"] for document in documents for row in _main_rows(document))
+        dict.fromkeys(row["group"] for document in documents for row in _part(document, "set"))
     )
     header = ["dump / load"] + [document["environment"]["python"] for document in documents]
 
     def cell(document: Document, group: str | None) -> str:
-        rows = [row for row in _main_rows(document) if group in (None, row["group"])]
+        rows = [row for row in _part(document, "set") if group in (None, row["group"])]
         of_route = [[row for row in rows if row["route"] == route] for route in ("dumps", "loads")]
         return " / ".join(f"{_mean(part):.2f}" if part else "-" for part in of_route)
 
     def worst(document: Document) -> str:
-        rows = [row for row in _main_rows(document) if row["ratio"]]
+        rows = [row for row in _part(document, "set") if row["ratio"]]
         return " / ".join(
             f"{min(row['ratio'] for row in rows if row['route'] == route):.2f}"
             for route in ("dumps", "loads")
@@ -238,6 +287,16 @@ def _readme_figures(paths: list[pathlib.Path]) -> str:
     lines = [[group, *[cell(document, group) for document in documents]] for group in groups]
     lines.append(["**all, geometric mean**", *[f"**{cell(d, None)}**" for d in documents]])
     lines.append(["worst row", *[worst(document) for document in documents]])
+
+    def against(document: Document, rival: str) -> str:
+        rows = _part(document, "others")
+        if not any(rival in row["seconds"] for row in rows):
+            return "not measured"
+        return " / ".join(f"{_against(rows, rival, route):.2f}" for route in ("dumps", "loads"))
+
+    for rival in RIVALS:
+        cells = [against(document, rival) for document in documents]
+        lines.append([f"*as fast as {rival}, JSON-like data*", *cells])
     sources = "\n".join(
         f"- [{path.stem}](benches/results/{path.stem}.md): "
         f"{environment_line(document['environment'])}"

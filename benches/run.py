@@ -1,26 +1,32 @@
 """Runs the benchmark set and writes the results; one command makes JSON, tables and the picture.
 
-    python benches/run.py                  all of it, on this interpreter
-    python benches/run.py --part set       dumps and loads of every case (also: routes, protocols)
-    python benches/run.py --only pandas    cases with this in their name
+    python benches/run.py                  all parts, on this interpreter
+    python benches/run.py --part set       dumps and loads of every case
+    python benches/run.py --part others    beside orjson and msgspec, on data that they can hold
+    python benches/run.py --part routes    files, buffers out of band, objects, and subclasses
+    python benches/run.py --part protocols protocols 2 to 5
+    python benches/run.py --only pandas    cases with this in their name, to be looked at only
 
-Results go to `benches/results/`, named after the interpreter. Times come from `_measure`, which
-`python -m oxipickle bench` uses as well; nothing is timed here.
+Results go to `benches/results/`, named after the interpreter; parts that are not measured stay as
+they are there. `nox -s figures` makes an environment with all libraries first. Times come from
+`_measure`, which `python -m oxipickle bench` uses as well; nothing is timed here.
 """
 
 import enum
 import fnmatch
+import hashlib
 import json
 import pathlib
 import platform
 import sysconfig
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import cases as benchmark_set
 import report
 import typer
-from oxipickle import HIGHEST_PROTOCOL, _report
+from oxipickle import HIGHEST_PROTOCOL, _pickle, _report
 from oxipickle._measure import (
     ROUTES,
     Case,
@@ -56,6 +62,7 @@ class Part(enum.StrEnum):
     """What to measure."""
 
     SET = "set"
+    OTHERS = "others"
     ROUTES = "routes"
     PROTOCOLS = "protocols"
     ALL = "all"
@@ -105,28 +112,64 @@ def rivals() -> tuple[list[Subject], list[str]]:
     return found, missing
 
 
-def _plan(cases: list[Case], part: Part, protocol: int) -> list[tuple[Case, list[str], int, bool]]:
-    """What to measure: case, routes, protocol, and whether beside marshal and the rivals."""
-    plan: list[tuple[Case, list[str], int, bool]] = []
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One case, measured in some ways."""
+
+    part: Part
+    case: Case
+    routes: tuple[str, ...]
+    protocol: int
+
+
+DIRECT = ("dumps", "loads")
+
+
+def _plan(cases: list[Case], part: Part, protocol: int) -> list[Step]:
+    """What to measure, part by part."""
+    plan: list[Step] = []
     if part in (Part.SET, Part.ALL):
-        plan += [(case, ["dumps", "loads"], protocol, True) for case in cases]
+        plan += [Step(Part.SET, case, DIRECT, protocol) for case in cases]
+    if part in (Part.OTHERS, Part.ALL):
+        held = benchmark_set.cases_for_others()
+        plan += [Step(Part.OTHERS, case, DIRECT, protocol) for case in held]
     sampled = [case for case in cases if case.name in SAMPLED]
     if part in (Part.ROUTES, Part.ALL):
-        usual = [name for name in ROUTES if "band" not in name and name not in ("dumps", "loads")]
-        plan += [(case, usual, protocol, False) for case in sampled]
-        plan += [
-            (case, ["dumps, out of band", "loads, out of band"], 5, False)
-            for case in cases
-            if case.name in OUT_OF_BAND
-        ]
+        usual = tuple(name for name in ROUTES if "band" not in name and name not in DIRECT)
+        plan += [Step(Part.ROUTES, case, usual, protocol) for case in sampled]
+        outside = ("dumps, out of band", "loads, out of band")
+        plan += [Step(Part.ROUTES, case, outside, 5) for case in cases if case.name in OUT_OF_BAND]
     if part in (Part.PROTOCOLS, Part.ALL):
         plan += [
-            (case, ["dumps", "loads"], other, False)
+            Step(Part.PROTOCOLS, case, DIRECT, other)
             for case in sampled
             for other in range(2, HIGHEST_PROTOCOL + 1)
-            if other != protocol or part is Part.PROTOCOLS
         ]
     return plan
+
+
+def _extension() -> str:
+    """A digest of the extension's file: parts measured with the same build have the same."""
+    assert _pickle.__file__ is not None
+    return hashlib.sha256(pathlib.Path(_pickle.__file__).read_bytes()).hexdigest()[:12]
+
+
+def _merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The rows of `now`, and those of `before` whose parts were not measured this time.
+
+    What was found on another machine or interpreter is left out.
+    """
+    if before.get("environment") != now["environment"]:
+        return now
+    kept = [row for row in before["rows"] if row["part"] not in now["extensions"]]
+    order = list(Part)
+    rows = sorted([*kept, *now["rows"]], key=lambda row: order.index(row["part"]))
+    return {
+        **now,
+        "extensions": {**before["extensions"], **now["extensions"]},
+        "differences": {**before["differences"], **now["differences"]},
+        "rows": rows,
+    }
 
 
 def result_name() -> str:
@@ -135,28 +178,64 @@ def result_name() -> str:
     return f"{platform.python_implementation().lower()}-{platform.python_version()}{threads}"
 
 
+def _document(
+    done: list[tuple[Part, list[Row]]], missing: list[str], differences: dict[str, str]
+) -> dict[str, Any]:
+    """All rows with the part that each belongs to, and with what they were measured."""
+    rows = [row for _, of_step in done for row in of_step]
+    parts = [part for part, of_step in done for _ in of_step]
+    document = _report.as_json(
+        rows,
+        _report.environment(),
+        extensions=dict.fromkeys(map(str, parts), _extension()),
+        not_measured=missing,
+        differences=differences,
+    )
+    del document["geometric mean"]  # of all parts together it says nothing; the tables have each
+    document["rows"] = [
+        {"part": str(part), **row} for part, row in zip(parts, document["rows"], strict=True)
+    ]
+    return document
+
+
+def _write(document: dict[str, Any], output: pathlib.Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"{result_name()}.json"
+    if path.exists():
+        document = _merged(json.loads(path.read_text(encoding="utf-8")), document)
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.write(path)
+
+
 def main(
     part: Annotated[Part, typer.Option(help="What to measure.")] = Part.ALL,
-    only: Annotated[list[str] | None, typer.Option(help="Cases with this in their name.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cases with this in their name; printed, and written to --output only."),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Time for each row.")] = 1.0,
     protocol: Annotated[int, typer.Option(min=0, max=HIGHEST_PROTOCOL)] = HIGHEST_PROTOCOL,
-    output: Annotated[pathlib.Path, typer.Option(help="Folder for the results.")] = RESULTS,
+    output: Annotated[pathlib.Path | None, typer.Option(help="Folder for the results.")] = None,
 ) -> None:
     """Measure the benchmark set on this interpreter; write JSON, tables and a picture."""
     console = Console(stderr=True)
     others, missing = rivals()
     missing += benchmark_set.absent()
-    cases = benchmark_set.cases()
+    plan = _plan(benchmark_set.cases(), part, protocol)
     if only:
-        cases = [c for c in cases if any(fnmatch.fnmatch(c.name, f"*{word}*") for word in only)]
-    plan = _plan(cases, part, protocol)
+        plan = [
+            step
+            for step in plan
+            if any(fnmatch.fnmatch(step.case.name, f"*{word}*") for word in only)
+        ]
     if not plan:
         console.print("no such case", style="red")
         raise typer.Exit(2)
 
-    rows: list[Row] = []
+    done: list[tuple[Part, list[Row]]] = []
     differences: dict[str, str] = {}
     pickles = pickle_subjects()
+    beside = {Part.SET: [marshal_subject()], Part.OTHERS: others}
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -165,26 +244,26 @@ def main(
         console=console,
     ) as progress:
         task = progress.add_task("", total=len(plan))
-        for case, routes, written, compared in plan:
+        for step in plan:
+            case, written = step.case, step.protocol
             progress.update(task, description=case.name)
-            subjects = [*pickles, marshal_subject(), *others] if compared else pickles
-            if compared and (fault := check(case, pickles, written)) is not None:
+            if (fault := check(case, pickles, written)) is not None:
                 differences[case.name] = fault
-            rows += measure(case, routes, subjects, protocol=written, seconds=seconds)
+            subjects = [*pickles, *beside.get(step.part, [])]
+            rows = measure(case, step.routes, subjects, protocol=written, seconds=seconds)
+            done.append((step.part, rows))
             progress.advance(task)
 
-    document = _report.as_json(
-        rows, _report.environment(), not_measured=missing, differences=differences
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / f"{result_name()}.json"
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    report.write(path)
-    console.print(f"written: {path.stem}.json, .md and, with matplotlib, .svg")
-    for sentence in missing:
-        console.print(sentence)
-    for name, fault in differences.items():
-        console.print(f"{name}: {fault}", style="red")
+    document = _document(done, missing, differences)
+    if output is None and only:
+        print(report.markdown(document))
+    else:
+        _write(document, output or RESULTS)
+        console.print(f"written: {result_name()}.json, .md and, with matplotlib, .svg")
+        for sentence in missing:
+            console.print(sentence)
+        for name, fault in differences.items():
+            console.print(f"{name}: {fault}", style="red")
     if differences:
         raise typer.Exit(1)
 

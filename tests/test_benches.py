@@ -1,5 +1,6 @@
 """The benchmark set's programs: that they run, write what they say, and fill in the README."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -19,7 +20,7 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     """`benches/` is a folder of programs and no package."""
     sys.path.insert(0, str(BENCHES))
     try:
-        yield {name: __import__(name) for name in ("cases", "floors", "report")}
+        yield {name: __import__(name) for name in ("cases", "floors", "report", "run")}
     finally:
         sys.path.remove(str(BENCHES))
 
@@ -54,18 +55,83 @@ def test_run_writes_json_and_tables(results: pathlib.Path) -> None:
     assert document["differences"] == {}
     assert str(ROOT) not in text
     assert sys.prefix not in text
-    rows = {(row["case"], row["route"], row["protocol"]): row for row in document["rows"]}
+    assert list(document["extensions"]) == ["set", "others", "routes", "protocols"]
+    assert len(set(document["extensions"].values())) == 1
+    rows = {
+        (row["case"], row["route"], row["protocol"]): row
+        for row in document["rows"]
+        if row["part"] in ("set", "routes")
+    }
     assert set(rows["dict of four", "dumps", 5]["seconds"]) >= {"oxipickle", "C", "marshal"}
     assert set(rows["datetimes, UTC", "loads", 5]["seconds"]) == {"oxipickle", "C", "making"}
-    assert {protocol for case, _, protocol in rows if case == "dict of four"} == {2, 3, 4, 5}
+    written = [row["protocol"] for row in document["rows"] if row["part"] == "protocols"]
+    assert written == [2, 2, 3, 3, 4, 4, 5, 5]
     assert ("dict of four", "Pickler, reducer_override", 5) in rows
     tables = path.with_suffix(".md").read_text(encoding="utf-8")
     for heading in ("## The set", "## Other ways through the API", "## Protocols"):
         assert heading in tables
     assert "| dict of four | 59 B |" in tables
     for library in ("numpy", "orjson"):
-        installed = __import__("importlib.util").util.find_spec(library) is not None
-        assert (f"{library}: it is not installed" in tables) is not installed
+        assert (f"{library}: it is not installed" in tables) is not installed(library)
+
+
+def installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
+def test_others_are_measured_where_they_are_installed(results: pathlib.Path) -> None:
+    (path,) = results.glob("*.json")
+    rows = [
+        row
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+        if row["part"] == "others"
+    ]
+    assert {row["case"] for row in rows} == {"dict of four"}
+    expected = {"C", "oxipickle", *filter(installed, ("orjson", "msgspec"))}
+    assert all(set(row["seconds"]) == expected for row in rows)
+
+
+def test_others_stand_in_a_table_of_their_own(modules: dict[str, ModuleType]) -> None:
+    def row(route: str, orjson: float | None) -> dict[str, object]:
+        seconds = {"C": 8e-6, "oxipickle": 2e-6} | ({"orjson": orjson} if orjson else {})
+        return {"part": "others", "case": "one", "route": route, "seconds": seconds}
+
+    table = modules["report"]._others_table
+    text = table({"rows": [row("dumps", 3e-6), row("loads", 1e-6)]})
+    assert "| one | 8.00 µs | 2.00 µs | 3.00 µs | 8.00 µs | 2.00 µs | 1.00 µs |" in text
+    assert "| *oxipickle, as fast as orjson* |  |  | *1.50* |  |  | *0.50* |" in text
+    assert "as fast as msgspec" not in text
+    assert table({"rows": [row("dumps", None), row("loads", None)]}) == ""
+
+
+def test_parts_measured_alone_leave_the_others_as_they_are(modules: dict[str, ModuleType]) -> None:
+    def document(extension: str, case: str, *parts: str) -> dict[str, object]:
+        return {
+            "environment": {"python": "3.x"},
+            "extensions": dict.fromkeys(parts, extension),
+            "differences": {},
+            "rows": [{"part": part, "case": case} for part in parts],
+        }
+
+    merged = modules["run"]._merged
+    old, new = document("a", "old", "set", "routes"), document("b", "new", "others", "routes")
+    both = merged(old, new)
+    assert both["extensions"] == {"set": "a", "routes": "b", "others": "b"}
+    assert [(row["part"], row["case"]) for row in both["rows"]] == [
+        ("set", "old"),
+        ("others", "new"),
+        ("routes", "new"),
+    ]
+    assert merged(old | {"environment": {"python": "3.y"}}, new) == new
+
+
+def test_a_look_at_some_cases_is_printed() -> None:
+    kept = {path: path.read_bytes() for path in (BENCHES / "results").iterdir()}
+    done = run("run.py", "--part", "protocols", "--seconds", "0", "--only", "dict of four")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| ratio | 2 | 3 | 4 | 5 |" in done.stdout
+    assert "## The set" not in done.stdout
+    assert {path: path.read_bytes() for path in (BENCHES / "results").iterdir()} == kept
 
 
 def test_run_of_no_case() -> None:

@@ -113,7 +113,7 @@ def test_subclasses_on_the_routes_are_asked() -> None:
     overriding(io.BytesIO(), 5).dump(odd)
     assert odd in asked
     pickler = _measure._dispatching(Base)(io.BytesIO(), 5)
-    assert pickler.dispatch_table == dict(__import__("copyreg").dispatch_table)
+    assert dict(pickler.dispatch_table) == dict(__import__("copyreg").dispatch_table)
     finder = _measure._finding(pickle.Unpickler)(io.BytesIO(pickle.dumps(Odd)))
     assert finder.load() is Odd
     assert "find_class" in vars(type(finder))

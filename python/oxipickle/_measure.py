@@ -14,12 +14,14 @@ import marshal
 import math
 import os
 import statistics
+import sys
 import tempfile
 import time
 import timeit
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import IO, Any, Final
 
 from oxipickle import _pickle as native
@@ -126,6 +128,19 @@ ROUTES: Final[Mapping[str, Route]] = {
         ),
         Route(
             "Unpickler", True, "Unpickler(BytesIO(item)).load()", "Unpickler = subject.Unpickler"
+        ),
+        Route(
+            "Pickler, reused",
+            False,
+            "file.seek(0); pickler.clear_memo(); pickler.dump(item)",
+            "file = BytesIO(); pickler = subject.Pickler(file, protocol)",
+        ),
+        Route(
+            "Unpickler, reused",
+            True,
+            "file.seek(0); unpickler.load()",
+            "file = BytesIO(item); unpickler = subject.Unpickler(file)",
+            whole=False,
         ),
         Route(
             "Pickler, reducer_override",
@@ -255,20 +270,33 @@ def _quiet_collector() -> Iterator[None]:
 
 
 def _overriding(base: Any) -> Any:
-    """A pickler as cloudpickle derives it: asked about each object that is not a plain one."""
+    """A pickler as cloudpickle derives it: asked about each object that is not a plain one.
 
-    def reducer_override(_self: Any, _obj: Any) -> Any:
+    It looks for classes and functions, of which it has something to say, and has a dispatch table
+    with a layer of its own.
+    """
+
+    def reducer_override(_self: Any, obj: Any) -> Any:
+        if issubclass(type(obj), type) or isinstance(obj, FunctionType):
+            # Left to the pickler if they can be imported.
+            getattr(sys.modules.get(obj.__module__), obj.__qualname__, None)
         return NotImplemented
 
-    return type("Overriding", (base,), {"reducer_override": reducer_override})
+    members = {
+        "reducer_override": reducer_override,
+        "dispatch_table": ChainMap({}, copyreg.dispatch_table),
+    }
+    return type("Overriding", (base,), members)
 
 
 def _dispatching(base: Any) -> Any:
-    """A pickler as multiprocessing derives it: with a dispatch table of its own."""
+    """A pickler as multiprocessing derives it: each has a layer of its own in a dispatch table."""
+    table = ChainMap(copyreg.dispatch_table)
+    extra: dict[Any, Any] = {}
 
     def __init__(self: Any, *arguments: Any) -> None:
         base.__init__(self, *arguments)
-        self.dispatch_table = copyreg.dispatch_table.copy()
+        self.dispatch_table = table.new_child(extra)
 
     return type("Dispatching", (base,), {"__init__": __init__})
 
