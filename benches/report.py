@@ -11,7 +11,9 @@ import math
 import pathlib
 from typing import Annotated, Any
 
+import picture
 import typer
+from oxipickle._measure import ROUTES as ALL_ROUTES
 from oxipickle._report import bytes_text, duration, environment_line
 
 __all__ = ["markdown", "write"]
@@ -20,6 +22,8 @@ HERE = pathlib.Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN = "<!-- figures: made by `python benches/report.py --readme`; do not edit -->"
 END = "<!-- figures end -->"
+
+ROUTES = ("dumps", "loads")
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -76,21 +80,19 @@ def _set_table(document: Document) -> str:
         )
     )
     header = ["data", "pickle"]
-    for route in ("dumps", "loads"):
+    for route in ROUTES:
         header += [f"{route}, C", "oxipickle", "ratio"]
         header += [name for name in others if route == "loads" or name != "making"]
     lines = []
     for case, of_case in _pairs(rows).items():
         cells = [case, bytes_text(next(iter(of_case.values()))["bytes"])]
-        for route in ("dumps", "loads"):
+        for route in ROUTES:
             row = of_case.get(route)
             times = row["seconds"] if row else {}
             cells += [duration(times.get("C")), duration(times.get("oxipickle")), _ratio(row)]
             cells += [_speed(row, name) for name in others if route == "loads" or name != "making"]
         lines.append(cells)
-    means = [
-        f"{_mean([r for r in rows if r['route'] == route]):.2f}" for route in ("dumps", "loads")
-    ]
+    means = [f"{_mean([r for r in rows if r['route'] == route]):.2f}" for route in ROUTES]
     return (
         "## The set\n\nRatios are C's time divided by the other's: above 1 is faster than C; bold "
         "ones are slower beyond noise (by three quarters of the samples). The columns beside ours "
@@ -121,22 +123,18 @@ def _others_table(document: Document) -> str:
         return ""
     subjects = ["C", "oxipickle", *rivals]
     header = ["data"]
-    for route in ("dumps", "loads"):
+    for route in ROUTES:
         header += [f"{route}, C", *subjects[1:]]
     lines = [
         [case]
-        + [
-            duration(of_case[route]["seconds"].get(name))
-            for route in ("dumps", "loads")
-            for name in subjects
-        ]
+        + [duration(of_case[route]["seconds"].get(name)) for route in ROUTES for name in subjects]
         for case, of_case in _pairs(rows).items()
     ]
     lines += [
         [f"*oxipickle, as fast as {rival}*"]
         + [
             f"*{_against(rows, name, route):.2f}*" if name == rival else ""
-            for route in ("dumps", "loads")
+            for route in ROUTES
             for name in subjects
         ]
         for rival in rivals
@@ -155,7 +153,8 @@ def _routes_table(document: Document) -> str:
     if not rows:
         return ""
     cases = list(_pairs(rows))
-    routes = list(dict.fromkeys(row["route"] for row in rows))
+    measured = {row["route"] for row in rows}
+    routes = [route for route in ALL_ROUTES if route in measured]
     by_route = {(row["route"], row["case"]): row for row in rows}
     lines = [
         [
@@ -164,7 +163,7 @@ def _routes_table(document: Document) -> str:
         ]
         for case in cases
     ]
-    means = [f"**{_mean([row for row in rows if row['route'] == route]):.2f}**" for route in routes]
+    means = [f"{_mean([row for row in rows if row['route'] == route]):.2f}" for route in routes]
     lines.append(["geometric mean", *means])
     return (
         "## Other ways through the API\n\nRatios as above. *reused* is one object for many "
@@ -183,13 +182,13 @@ def _protocols_table(document: Document) -> str:
     lines = [
         [f"{case}, {route}", *[_ratio(by_protocol.get((case, route, p))) for p in protocols]]
         for case in _pairs(rows)
-        for route in ("dumps", "loads")
+        for route in ROUTES
     ]
     return f"## Protocols\n\n{_table(['ratio', *map(str, protocols)], lines)}"
 
 
-def markdown(document: Document) -> str:
-    """The tables of all parts that the document has."""
+def markdown(document: Document, image: str | None = None) -> str:
+    """The tables of all parts that the document has, and a picture of the set."""
     where = document["environment"]
     builds = document["extensions"]
     parts = [
@@ -197,6 +196,7 @@ def markdown(document: Document) -> str:
         f"{environment_line(where)}.",
         *[f"{sentence[0].upper()}{sentence[1:]}." for sentence in document["not_measured"]],
         *[f"**{name}: {fault}.**" for name, fault in document["differences"].items()],
+        f"![Bars of the ratios below, on a logarithmic scale]({image})" if image else "",
         _set_table(document),
         _others_table(document),
         _routes_table(document),
@@ -208,55 +208,28 @@ def markdown(document: Document) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _picture(document: Document, path: pathlib.Path) -> bool:
-    """Bars of the ratios on a logarithmic scale; False if matplotlib is not installed."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        return False
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "oxipickle"  # the same picture from the same figures
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
+def _picture(document: Document, path: pathlib.Path) -> None:
+    """A bar for dumps and one for loads of every case of the set."""
     pairs = _pairs(_part(document, "set"))
-    names = list(pairs)
-    lowest, highest = 0.5, 2.0
-    figure, axes = plt.subplots(figsize=(8, 0.32 * len(names) + 1.6), layout="constrained")
-    for offset, route, colour in ((-0.2, "dumps", "#b7410e"), (0.2, "loads", "#30688f")):
-        places, ratios = [], []
-        for place, name in enumerate(names):
-            row = pairs[name].get(route)
-            if row is not None and row["ratio"]:
-                places.append(place + offset)
-                ratios.append(row["ratio"])
-        # A bar starts at 1, so that slower than C points the other way.
-        widths = [ratio - 1 for ratio in ratios]
-        lowest, highest = min(lowest, *ratios), max(highest, *ratios)
-        axes.barh(places, widths, left=1, height=0.4, color=colour, label=route)
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(lowest / 1.1, highest * 1.1)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.margins(y=0.01)
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("times as fast as C _pickle (logarithmic)")
+    series = {
+        route: [of_case[route]["ratio"] if route in of_case else None for of_case in pairs.values()]
+        for route in ROUTES
+    }
     where = document["environment"]
-    axes.set_title(f"oxipickle {where['oxipickle']}, {where['implementation']} {where['python']}")
-    axes.legend(loc="lower right")
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-    return True
+    title = f"oxipickle {where['oxipickle']}, {where['implementation']} {where['python']}"
+    picture.bars(path, title, list(pairs), series)
 
 
 def write(path: pathlib.Path) -> None:
-    """Writes the tables and the picture of one file of results beside it."""
+    """Writes the tables and, with matplotlib, the picture of one file of results beside it."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
-    _picture(document, path.with_suffix(".svg"))
+    image = path.with_suffix(".svg")
+    # One that is not of these figures would be worse than none.
+    image.unlink(missing_ok=True)
+    if picture.available() and _part(document, "set"):
+        _picture(document, image)
+    text = markdown(document, image.name if image.exists() else None)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 def _version(path: pathlib.Path) -> tuple[int, ...]:
@@ -264,24 +237,29 @@ def _version(path: pathlib.Path) -> tuple[int, ...]:
     return tuple(int(part) for part in number.split(".") if part.isdigit())
 
 
-def _readme_figures(paths: list[pathlib.Path]) -> str:
-    """Geometric means of every interpreter by group of data, and where they come from."""
+def _readme_figures(paths: list[pathlib.Path], image: pathlib.Path, where: str) -> str:
+    """Geometric means of every interpreter by group of data, and where they come from.
+
+    With matplotlib, also draws them in the file `image`, which the README refers to as `where`.
+    """
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     groups = list(
         dict.fromkeys(row["group"] for document in documents for row in _part(document, "set"))
     )
     header = ["dump / load"] + [document["environment"]["python"] for document in documents]
 
-    def cell(document: Document, group: str | None) -> str:
+    def mean(document: Document, group: str | None, route: str) -> float:
         rows = [row for row in _part(document, "set") if group in (None, row["group"])]
-        of_route = [[row for row in rows if row["route"] == route] for route in ("dumps", "loads")]
-        return " / ".join(f"{_mean(part):.2f}" if part else "-" for part in of_route)
+        return _mean([row for row in rows if row["route"] == route])
+
+    def cell(document: Document, group: str | None) -> str:
+        found = [mean(document, group, route) for route in ROUTES]
+        return " / ".join("-" if math.isnan(value) else f"{value:.2f}" for value in found)
 
     def worst(document: Document) -> str:
         rows = [row for row in _part(document, "set") if row["ratio"]]
         return " / ".join(
-            f"{min(row['ratio'] for row in rows if row['route'] == route):.2f}"
-            for route in ("dumps", "loads")
+            f"{min(row['ratio'] for row in rows if row['route'] == route):.2f}" for route in ROUTES
         )
 
     lines = [[group, *[cell(document, group) for document in documents]] for group in groups]
@@ -292,7 +270,7 @@ def _readme_figures(paths: list[pathlib.Path]) -> str:
         rows = _part(document, "others")
         if not any(rival in row["seconds"] for row in rows):
             return "not measured"
-        return " / ".join(f"{_against(rows, rival, route):.2f}" for route in ("dumps", "loads"))
+        return " / ".join(f"{_against(rows, rival, route):.2f}" for route in ROUTES)
 
     for rival in RIVALS:
         cells = [against(document, rival) for document in documents]
@@ -302,7 +280,19 @@ def _readme_figures(paths: list[pathlib.Path]) -> str:
         f"{environment_line(document['environment'])}"
         for path, document in zip(paths, documents, strict=True)
     )
-    return f"{_table(header, lines)}\n\n{sources}"
+    image.unlink(missing_ok=True)
+    shown = ""
+    if picture.available():
+        charts = {
+            route: {
+                name: [mean(document, group, route) for group in (*groups, None)]
+                for name, document in zip(header[1:], documents, strict=True)
+            }
+            for route in ROUTES
+        }
+        picture.panels(image, [*groups, "all"], charts)
+        shown = f"![The table below as bars, on a logarithmic scale]({where})\n\n"
+    return f"{shown}{_table(header, lines)}\n\n{sources}"
 
 
 def main(
@@ -324,7 +314,9 @@ def main(
         if not (begin and end):
             print("README.md has no marked region for figures")
             raise typer.Exit(2)
-        filled = f"{before}{BEGIN}\n\n{_readme_figures(paths)}\n\n{END}{after}"
+        image = results / "figures.svg"
+        where = f"benches/results/{image.name}"
+        filled = f"{before}{BEGIN}\n\n{_readme_figures(paths, image, where)}\n\n{END}{after}"
         README.write_text(filled, encoding="utf-8")
 
 

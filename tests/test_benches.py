@@ -159,6 +159,8 @@ def test_report_fills_in_the_readme(
         assert text.endswith("after\n")
         assert "old" not in text
         assert text.count("geometric mean") == 1
+        assert ("](benches/results/figures.svg)" in text) is installed("matplotlib")
+        assert (results / "figures.svg").exists() is installed("matplotlib")
     readme.write_text("no region", encoding="utf-8")
     with pytest.raises(report.typer.Exit):
         report.main(readme=True, results=results)
@@ -166,8 +168,28 @@ def test_report_fills_in_the_readme(
 
 def test_pictures_show_each_case(results: pathlib.Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures are made where matplotlib is installed")
-    (picture,) = results.glob("*.svg")
-    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    (picture,) = results.glob("cpython-*.svg")
+    text = picture.read_text(encoding="utf-8")
+    assert text.startswith("<?xml")
+    for name in ("dict of four", "datetimes, UTC", ">dumps<", ">loads<"):
+        assert name in text
+    assert f"]({picture.name})" in picture.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_old_pictures_do_not_stay_beside_new_figures(
+    results: pathlib.Path,
+    modules: dict[str, ModuleType],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (source,) = results.glob("cpython-*.json")
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes())
+    path.with_suffix(".svg").write_text("old", encoding="utf-8")
+    monkeypatch.setattr(modules["report"].picture, "available", lambda: False)
+    modules["report"].write(path)
+    assert not path.with_suffix(".svg").exists()
+    assert ".svg" not in path.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_cases_have_names_of_their_own(modules: dict[str, ModuleType]) -> None:
