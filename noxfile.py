@@ -17,6 +17,7 @@ And, not part of the usual run:
     libraries  pickle tests of libraries with and without oxipickle, on one Python
 
     figures      the benchmark set beside other libraries, with tables and pictures, on one Python
+    instructions  instructions a call takes against what is recorded, on one Python (valgrind)
     sanitizer    the tests and fuzzers with AddressSanitizer (nightly Rust, gcc's libasan)
     valgrind     the core of the tests under valgrind's memcheck
     fuzz_format  the fuzz targets of the byte format (nightly Rust, cargo-fuzz)
@@ -81,6 +82,27 @@ def figures(session: nox.Session) -> None:
     if not arguments:
         session.run(*python, "benches/memory.py", external=True)
     session.run(*python, "benches/report.py", "--readme", external=True)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Instructions of a release build under callgrind, against the record in benches/results.
+
+    Arguments: which Python (else the first with a record), then those of benches/instructions.py.
+    Fails where a call takes over 3 % more than is recorded.
+    """
+    name, *arguments = session.posargs or [""]
+    if name:
+        interpreter = pythons.choose(name)
+    else:
+        records = (REPO / "benches" / "results").glob("instructions-cpython-*.json")
+        recorded = {path.stem.rpartition("-")[2] for path in records}
+        here = [one for one in pythons.found() if one.full_version in recorded and not one.chroot]
+        if not here:
+            session.error(f"none of the Pythons with a record is here: {sorted(recorded)}")
+        interpreter = here[0]
+    python = _environment(session, interpreter, profile="release", group="build")
+    session.run(*python, "benches/instructions.py", *arguments, external=True)
 
 
 @nox.session

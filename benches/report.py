@@ -301,7 +301,7 @@ def main(
 ) -> None:
     """Make the tables and pictures again from the results that are there."""
     paths = sorted(results.glob("*.json"), key=_version)
-    paths = [path for path in paths if not path.stem.startswith("memory-")]
+    paths = [path for path in paths if not path.stem.startswith(("instructions-", "memory-"))]
     if not paths:
         print("no results: run benches/run.py first")
         raise typer.Exit(2)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     """`benches/` is a folder of programs and no package."""
     sys.path.insert(0, str(BENCHES))
     try:
-        yield {name: __import__(name) for name in ("cases", "floors", "report", "run")}
+        yield {
+            name: __import__(name) for name in ("cases", "floors", "instructions", "report", "run")
+        }
     finally:
         sys.path.remove(str(BENCHES))
 
@@ -236,3 +239,32 @@ def test_memory_of_one_operation(tmp_path: pathlib.Path) -> None:
             assert done.returncode == 0, done.stderr
             figures = json.loads(done.stdout)
             assert 9_000_000 < figures["kept"] <= figures["peak"] < 40_000_000
+
+
+def test_instructions_beyond_the_record_are_named(modules: dict[str, ModuleType]) -> None:
+    def rows(**ours: float) -> dict[str, dict[str, float]]:
+        return {name: {"C": 1.0, "oxipickle": count} for name, count in ours.items()}
+
+    compared = modules["instructions"].compared
+    recorded = rows(same=1000.0, slower=1000.0, faster=1000.0, gone=1000.0)
+    counted = rows(same=1029.0, slower=1031.0, faster=900.0, new=1000.0)
+    more, less = compared(counted, recorded)
+    assert more == ["slower: 1031, recorded 1000 (+3.1%)", "gone: not counted", "new: not recorded"]
+    assert less == ["faster: 900, recorded 1000 (-10.0%)"]
+
+
+def test_instructions_are_counted_for_what_both_sides_write_alike(
+    modules: dict[str, ModuleType],
+) -> None:
+    instructions = modules["instructions"]
+    for name, obj in instructions.objects().items():
+        stream = instructions.interpreter_pickle().dumps(obj, 5)
+        assert instructions.native.dumps(obj, 5) == stream, name
+    for loop in instructions.loops(instructions.native).values():
+        loop(1)
+
+
+def test_instructions_without_a_record(tmp_path: pathlib.Path) -> None:
+    done = run("instructions.py", "--results", str(tmp_path))
+    assert done.returncode == 2
+    assert ("nothing to compare with" if shutil.which("valgrind") else "valgrind") in done.stdout
