@@ -18,6 +18,7 @@ And, not part of the usual run:
 
     figures      the benchmark set beside other libraries, with tables and pictures, on one Python
     instructions  instructions a call takes against what is recorded, on one Python (valgrind)
+    levers       the tests without what makes it fast, and with frozen windows closed at random
     sanitizer    the tests and fuzzers with AddressSanitizer (nightly Rust, gcc's libasan)
     valgrind     the core of the tests under valgrind's memcheck
     fuzz_format  the fuzz targets of the byte format (nightly Rust, cargo-fuzz)
@@ -384,6 +385,28 @@ def fuzz_format(session: nox.Session) -> None:
             *("-malloc_limit_mb=64", "-rss_limit_mb=1024", "-print_final_stats=1"),
             external=True,
         )
+
+
+@nox.session
+def levers(session: nox.Session) -> None:
+    """The tests without what makes it fast; arguments: which Python, then those of pytest.
+
+    Once with every lever of src/levers.rs off, once with frozen windows closed at random, once
+    with both.
+    """
+    name, *arguments = session.posargs or [""]
+    interpreter = pythons.choose(name) if name else pythons.selected()[-1]
+    python = _environment(session, interpreter, "levers")
+    failed = []
+    for without in ("all", "window", "all,window"):
+        xml = f"--junitxml=reports/pytest-without-{without}.xml"
+        line = [*python, "-m", "pytest", *(arguments or ["--numprocesses=auto"]), xml]
+        try:
+            session.run(*line, external=True, env={"OXIPICKLE_WITHOUT": without})
+        except nox.command.CommandFailed:
+            failed.append(without)
+    if failed:
+        session.error(f"failed without {' and without '.join(failed)}")
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
     python benches/instructions.py            count, and compare with what is recorded
     python benches/instructions.py --record   count, and write benches/results/instructions-*.json
+    python benches/instructions.py --without names    what a lever (src/levers.rs) saves
 
 Counts are repeatable to a fraction of a percent on one interpreter, compiler and C library, where
 times differ by ten; they say nothing of caches and branches, so speed is judged by `run.py`. Each
@@ -36,7 +37,7 @@ import typer
 from oxipickle import _pickle as native
 from oxipickle import _report, _samples
 from oxipickle.activation import interpreter_pickle
-from run import RESULTS, result_name
+from run import RESULTS, check_levers, result_name
 
 HERE = pathlib.Path(__file__).parent
 
@@ -154,7 +155,7 @@ def _count(side: Side) -> dict[str, float]:
     return {name: min(count[name] for count in counts) for name in counts[0]}
 
 
-def _count_once(side: Side, seed: int, padding: int) -> dict[str, float]:
+def _count_once(side: Side, seed: int, padding: int, without: str = "") -> dict[str, float]:
     names = list(loops(interpreter_pickle()))
     start = (
         f"kept = bytearray({padding}); import runpy, sys; sys.path.insert(0, {str(HERE)!r}); "
@@ -167,7 +168,7 @@ def _count_once(side: Side, seed: int, padding: int) -> dict[str, float]:
                 *("valgrind", "--tool=callgrind", f"--dump-before={MARK}", "--compress-strings=no"),
                 *(f"--callgrind-out-file={folder}/out", sys.executable, "-c", start),
             ],
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "OXIPICKLE_WITHOUT": without},
             capture_output=True,
             text=True,
             check=False,
@@ -221,9 +222,25 @@ def compared(
     return more, less
 
 
+def _print_savings(names: list[str]) -> None:
+    """How many times as many instructions each row takes without a lever; from 2 % on."""
+    check_levers(names)
+    on = _count_once(Side.OURS, *LAYOUTS[0])
+    for lever in names:
+        off = _count_once(Side.OURS, *LAYOUTS[0], without=lever)
+        savings = {name: off[name] / on[name] for name in on}
+        print(f"without {lever}:")
+        for name, saving in sorted(savings.items(), key=lambda item: -item[1]):
+            if abs(saving - 1) >= 0.02:
+                print(f"{saving:6.2f}  {name}")
+
+
 def main(
     record: Annotated[bool, typer.Option(help="Write what was counted.")] = False,
     results: Annotated[pathlib.Path, typer.Option(help="Folder of the records.")] = RESULTS,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Print what these levers save, one by one.")
+    ] = None,
     under_callgrind: Annotated[Side | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Count instructions of both sides; exit code 1 if ours take more than is recorded."""
@@ -234,6 +251,9 @@ def main(
     if valgrind is None:
         print("valgrind is not installed")
         raise typer.Exit(2)
+    if without:
+        _print_savings(without)
+        return
     path = results / f"instructions-{result_name()}.json"
     if not record and not path.exists():
         print(f"nothing to compare with: {path.name} is not there; --record makes it")

@@ -6,6 +6,7 @@
     python benches/run.py --part routes    files, buffers out of band, objects, and subclasses
     python benches/run.py --part protocols protocols 2 to 5
     python benches/run.py --only pandas    cases with this in their name, to be looked at only
+    python benches/run.py --without names  what a lever gains, in a build with the feature `levers`
 
 Results go to `benches/results/`, named after the interpreter; parts that are not measured stay as
 they are there. `nox -s figures` makes an environment with all libraries first. Times come from
@@ -16,9 +17,13 @@ import enum
 import fnmatch
 import hashlib
 import json
+import os
 import pathlib
 import platform
+import subprocess
+import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -207,6 +212,47 @@ def _write(document: dict[str, Any], output: pathlib.Path) -> None:
     report.write(path)
 
 
+def _ratios(folder: str) -> dict[tuple[str, str, int], float]:
+    (path,) = pathlib.Path(folder).glob("*.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {(row["case"], row["route"], row["protocol"]): row["ratio"] for row in rows}
+
+
+def check_levers(names: list[str]) -> None:
+    """Raises typer.BadParameter if this build does not know one of these levers."""
+    # A name that is none makes a build with the feature say which there are.
+    done = subprocess.run(
+        [sys.executable, "-c", "import oxipickle"],
+        env={**os.environ, "OXIPICKLE_WITHOUT": "?"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    known = done.stderr.rpartition("none of: ")[2].split() if done.returncode else []
+    if not set(names) <= set(known):
+        listed = " ".join(known) or "no levers: it lacks the feature of that name"
+        raise typer.BadParameter(f"this build has {listed}", param_hint="--without")
+
+
+def _print_gain(lever: str, arguments: list[str]) -> None:
+    """Measures in a process without the lever and in one with all; prints the rows that differ."""
+    check_levers([lever])
+    found = []
+    for without in (lever, ""):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(
+                [sys.executable, __file__, *arguments, "--output", folder],
+                env={**os.environ, "OXIPICKLE_WITHOUT": without},
+                check=True,
+            )
+            found.append(_ratios(folder))
+    off, on = found
+    gains = {row: on[row] / off[row] for row in on}
+    for (case, route, protocol), gain in sorted(gains.items(), key=lambda item: -item[1]):
+        if abs(gain - 1) >= 0.02:
+            print(f"{gain:6.2f}  {route} {case}, protocol {protocol}")
+
+
 def main(
     part: Annotated[Part, typer.Option(help="What to measure.")] = Part.ALL,
     only: Annotated[
@@ -216,8 +262,15 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.0, help="Time for each row.")] = 1.0,
     protocol: Annotated[int, typer.Option(min=0, max=HIGHEST_PROTOCOL)] = HIGHEST_PROTOCOL,
     output: Annotated[pathlib.Path | None, typer.Option(help="Folder for the results.")] = None,
+    without: Annotated[
+        str, typer.Option(help="Print how many times as fast this lever makes each row.")
+    ] = "",
 ) -> None:
     """Measure the benchmark set on this interpreter; write JSON, tables and a picture."""
+    if without:
+        arguments = [f"--part={part}", f"--seconds={seconds}", f"--protocol={protocol}"]
+        _print_gain(without, arguments + [f"--only={word}" for word in only or ()])
+        return
     console = Console(stderr=True)
     others, missing = rivals()
     missing += benchmark_set.absent()

@@ -363,6 +363,8 @@ def pyo3_config(folder: Path, version: str) -> Path:
 
 #: What an extension can be built with, and the flags of the compiler; those with -Z need nightly.
 INSTRUMENTS = {
+    # The Cargo feature of that name: what makes it fast can be switched off (src/levers.rs).
+    "levers": "",
     "address": "-Zsanitizer=address",
     # One counter for each edge; the extension then needs the library of fuzz/counters.rs.
     "coverage": "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3"
@@ -394,7 +396,9 @@ def wheel(interpreter: Interpreter, *, profile: str = "ci", instrument: str = ""
         env["PYO3_CONFIG_FILE"] = str(pyo3_config(target, interpreter.version))
     command = [sys.executable, "-m", "maturin", "build", "--locked", "--profile", profile]
     command += ["--out", str(out), "--interpreter", python]
-    if instrument:
+    if instrument == "levers":
+        command += ["--features", instrument]
+    elif instrument:
         # With a target named, the flags are for the extension, not for build scripts and macros.
         command += ["--target", "x86_64-unknown-linux-gnu"]
         env["RUSTFLAGS"] = INSTRUMENTS[instrument]

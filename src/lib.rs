@@ -8,7 +8,7 @@
 //!   [`errors`]: every error we raise.
 //! - [`object`]: CPython objects, every touch of CPython memory; [`compat`]: what differs by
 //!   Python version.
-//! - [`format`]: the byte format; no Python in it.
+//! - [`format`]: the byte format; no Python in it. [`levers`]: what a special build can switch off.
 //!
 //! `unsafe` stays in `object/`, `format/buf.rs` and the few files of `py/` that must; the lint
 //! below denies it elsewhere and those files allow it for themselves.
@@ -20,6 +20,8 @@ pub mod format;
 pub mod compat;
 #[cfg(feature = "python")]
 pub mod errors;
+#[cfg(feature = "python")]
+pub mod levers;
 #[cfg(feature = "python")]
 pub mod object;
 #[cfg(feature = "python")]

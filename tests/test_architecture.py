@@ -19,13 +19,14 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 #: `format` raises and looks names up with, so `object` and `compat` reach them too.
 MAY_USE = {
     "format": set(),
-    "object": {"format", "errors", "state"},
+    "levers": set(),
+    "object": {"format", "errors", "levers", "state"},
     "errors": {"object", "state"},
     "state": {"object"},
     "compat": {"object", "errors"},
-    "pickler": {"format", "object", "compat", "errors", "state"},
-    "unpickler": {"format", "object", "compat", "errors", "state"},
-    "py": {"format", "object", "compat", "errors", "state", "pickler", "unpickler"},
+    "pickler": {"format", "object", "compat", "errors", "levers", "state"},
+    "unpickler": {"format", "object", "compat", "errors", "levers", "state"},
+    "py": {"format", "object", "compat", "errors", "levers", "state", "pickler", "unpickler"},
 }
 #: Files outside `object/` that may hold `unsafe`, and outside which CPython's C API stays.
 UNSAFE_FILES = {"format/buf.rs", "py/functions.rs", "py/pickle_buffer.rs"}

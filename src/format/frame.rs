@@ -109,6 +109,11 @@ impl<B: Backing> Output<B> {
         };
     }
 
+    /// Makes [`Output::attention`] true after so many bytes at the latest.
+    pub fn attend_within(&mut self, bytes: usize) {
+        self.attention_at = self.attention_at.min(self.buf.len().saturating_add(bytes));
+    }
+
     /// Whether the open frame holds its target size.
     pub fn frame_is_full(&self) -> bool {
         self.frame_start != CLOSED

@@ -17,6 +17,7 @@ use super::entries::GENERAL;
 use super::instance::Keys;
 use super::modules::{self, Package, Standing};
 use super::{Obj, Window, ffi, types};
+use crate::levers::{self, Lever};
 use crate::state::State;
 
 /// Whether the self-test has passed.
@@ -308,6 +309,6 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
         only.set_item(key, 1)?;
         fine &= !has_str_keys(&only);
     }
-    USABLE.store(fine, Ordering::Relaxed);
+    USABLE.store(fine && levers::on(Lever::Names), Ordering::Relaxed);
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::constructor_facts::{Facts, judge};
 use super::make::Items;
 use super::types::{Plan, lookup, version};
 use super::{R, convert};
+use crate::levers::{self, Lever};
 use crate::state::State;
 
 /// What is known of classes, those that are called included.
@@ -98,7 +99,10 @@ impl Constructors {
             return Found::Nothing;
         }
         let mut verdict = Verdict::default();
-        if cfg!(Py_GIL_DISABLED) || judge(ty, &mut verdict).is_none() {
+        if cfg!(Py_GIL_DISABLED)
+            || !levers::on(Lever::Constructors)
+            || judge(ty, &mut verdict).is_none()
+        {
             verdict = Verdict::default();
         }
         let known = Known {

@@ -19,6 +19,7 @@ use super::entries::GENERAL;
 use super::instance::{KeyEntry, Keys};
 use super::make::Items;
 use super::{R, ffi, make, owned};
+use crate::levers::{self, Lever};
 
 /// Whether the self-test has passed.
 static USABLE: AtomicBool = AtomicBool::new(false);
@@ -299,6 +300,6 @@ pub fn self_test(py: Python<'_>) -> PyResult<()> {
             .iter()
             .all(|key| unsafe { pyffi::Py_REFCNT(key.as_ptr()) } == 1);
     }
-    USABLE.store(fine, Ordering::Relaxed);
+    USABLE.store(fine && levers::on(Lever::Templates), Ordering::Relaxed);
     Ok(())
 }

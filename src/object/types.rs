@@ -14,6 +14,7 @@ use super::instance::{DictPlace, dict_place};
 use super::kind::{Dict, Type};
 use super::recipes::{Direct, Recipe, Verdict, direct, judge};
 use super::{Window, ffi};
+use crate::levers::{self, Lever};
 use crate::state::State;
 
 /// Where the parts of instances of a class are that are not in a dict.
@@ -265,11 +266,17 @@ fn look_at(ty: &Bound<'_, PyType>, now: u64) -> Option<(TypeInfo, Option<Plan>)>
     let Verdict::Is(recipe, plan) = judge(ty, place) else {
         return None;
     };
+    let recipe = recipe.filter(|_| levers::on(Lever::Recipes));
+    let plan = plan.filter(|_| recipe.is_some());
     let info = TypeInfo {
         address: ty.as_ptr().addr(),
         version,
         recipe,
-        direct: if recipe.is_none() { direct(ty) } else { None },
+        direct: if recipe.is_none() && levers::on(Lever::Reducers) {
+            direct(ty)
+        } else {
+            None
+        },
         place,
         checked_at: now,
     };

@@ -23,6 +23,7 @@ use pyo3::prelude::*;
 use super::near::{Near, Place};
 use crate::compat::QUIRKS;
 use crate::format::buf::NoMemory;
+use crate::levers::{self, Lever};
 use crate::object::boxed::boxed;
 use crate::object::world::{Log, Missing};
 use crate::object::{Held, Obj, R};
@@ -119,7 +120,8 @@ impl Memo {
     /// Whether the table, which does not know `object`, may have to.
     #[inline(always)]
     fn may_be_earlier(&self, object: Obj<'_>) -> bool {
-        self.log.entered() < self.earlier && !(QUIRKS.counts_are_exact && object.is_sole())
+        self.log.entered() < self.earlier
+            && !(QUIRKS.counts_are_exact && levers::on(Lever::Counts) && object.is_sole())
     }
 
     /// Enters what can be met again of earlier windows.
@@ -127,7 +129,7 @@ impl Memo {
     #[inline(never)]
     fn settle(&mut self) -> Result<(), NoMemory> {
         let mut log = std::mem::take(&mut self.log);
-        let trust = self.private && QUIRKS.counts_are_exact;
+        let trust = self.private && QUIRKS.counts_are_exact && levers::on(Lever::Counts);
         let result = log.enter_skipped(self.earlier, trust, |address, index| {
             if self.find(address).is_some() {
                 return Ok(());

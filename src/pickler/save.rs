@@ -63,7 +63,7 @@ impl Session {
         }
         self.out.attended();
         self.flush_due |= full && self.to_file;
-        if self.flush_due || signals::arrived(window) {
+        if self.close_at_random() || self.flush_due || signals::arrived(window) {
             return self.push(Task::Attend {
                 object: Slot::borrowed(object),
                 shared,
@@ -324,7 +324,7 @@ impl Session {
         }
         self.out.attended();
         self.flush_due |= full && self.to_file;
-        self.flush_due || signals::arrived(window)
+        self.close_at_random() || self.flush_due || signals::arrived(window)
     }
 
     /// Goes on with an object that has a recipe as with any reduce value, from `stage` on.

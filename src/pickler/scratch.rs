@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::session::Session;
 use crate::errors;
+use crate::levers::{self, Lever};
 use crate::object::R;
 use crate::object::boxed::boxed;
 use crate::object::kept::Kept;
@@ -28,5 +29,7 @@ pub fn take(py: Python<'_>) -> R<Box<Session>> {
 /// Keeps a session, which refers to nothing any more, for the next call.
 #[inline]
 pub fn put(session: Box<Session>) {
-    KEPT.put(session);
+    if levers::on(Lever::Scratch) {
+        KEPT.put(session);
+    }
 }

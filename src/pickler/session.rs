@@ -12,6 +12,7 @@ use super::task::{Batching, Dict, Task};
 use crate::compat::QUIRKS;
 use crate::format::frame::Output;
 use crate::format::opcode::op;
+use crate::levers::{self, Lever};
 use crate::object::by_name::Classes;
 use crate::object::bytes_out::BytesOut;
 use crate::object::types::TypeCache;
@@ -86,7 +87,7 @@ impl Default for Session {
             binary: true,
             fast: false,
             short: false,
-            trust_counts: QUIRKS.counts_are_exact,
+            trust_counts: QUIRKS.counts_are_exact && levers::on(Lever::Counts),
             to_file: false,
             flush_due: false,
             hooked: false,
@@ -119,7 +120,7 @@ impl Session {
     pub fn set_modes(&mut self, binary: bool, fast: bool) {
         self.binary = binary;
         self.fast = fast;
-        self.short = self.protocol >= 4 && binary && !fast;
+        self.short = self.protocol >= 4 && binary && !fast && levers::on(Lever::Leaves);
     }
 
     /// Writes the header, and opens the framing if the protocol has frames.
@@ -135,7 +136,17 @@ impl Session {
         if self.hooked {
             self.out.always_attend();
         }
+        self.close_at_random();
         Ok(())
+    }
+
+    /// Says when the window is closed next without need, and whether it is to be closed now; for tests (`levers.rs`).
+    pub(super) fn close_at_random(&mut self) -> bool {
+        let next = levers::closes_after();
+        if let Some(bytes) = next {
+            self.out.attend_within(bytes);
+        }
+        next.is_some()
     }
 
     /// Writes STOP and closes the last frame.

@@ -26,6 +26,8 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "oxipickle needs the GIL, which -X gil=0 or PYTHON_GIL=0 keeps off",
         ));
     }
+    #[cfg(feature = "levers")]
+    crate::levers::read().map_err(PyImportError::new_err)?;
     instance::self_test(py)?;
     entries::self_test(py)?;
     by_name::self_test(py)?;

@@ -19,6 +19,7 @@ use super::memo::Content;
 use super::{Context, Machine, memo};
 use crate::errors;
 use crate::format::opcode::op;
+use crate::levers::{self, Lever};
 use crate::object::constructors::Found;
 use crate::object::cursor::Cursor;
 use crate::object::{R, build, make};
@@ -166,7 +167,7 @@ impl Machine {
         index: Option<usize>,
         at: Cursor<'w>,
     ) -> R<Option<Cursor<'w>>> {
-        let Some(([next], rest)) = at.array() else {
+        let Some(([next], rest)) = at.array().filter(|_| levers::on(Lever::Build)) else {
             return Ok(None);
         };
         let below = match next {

@@ -36,6 +36,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors;
 use crate::format::opcode::op;
+use crate::levers::{self, Lever};
 use crate::object::buffer::Export;
 use crate::object::cell::Shared;
 use crate::object::classes::Classes;
@@ -159,7 +160,7 @@ pub fn loads_in_short<'py>(
     bytes: &Bound<'py, PyBytes>,
 ) -> Option<R<Bound<'py, PyAny>>> {
     let bytes = bytes.as_bytes();
-    if bytes.len() > LARGE || begins_with_text(bytes) {
+    if bytes.len() > LARGE || begins_with_text(bytes) || !levers::on(Lever::Short) {
         return None;
     }
     let mut input = Input::memory(Cursor::new(bytes));
