@@ -322,11 +322,27 @@ def clusters(session: nox.Session) -> None:
 
 @nox.session
 def libraries(session: nox.Session) -> None:
-    """Pickle tests of libraries with and without oxipickle; arguments: which Python, --torch."""
-    name = [one for one in session.posargs if not one.startswith("-")]
-    python = _environment(session, _on_this_machine(*name[:1]), group="libraries")
+    """Pickle tests of libraries with and without oxipickle, on one Python.
+
+    Arguments: which Python, then those of integration/libraries.py; `--torch` installs torch as
+    well (several GB on Linux, unless PIP_EXTRA_INDEX_URL names an index of its CPU wheels).
+    """
+    names = [one for one in session.posargs if one != "--torch"]
+    python = _environment(session, _on_this_machine(*names[:1]), group="suites")
     _switched_on(session, python)
-    session.run(*python, "integration/libraries.py", external=True)
+    pip = [*python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    tested = [*_group("libraries"), *(["torch"] if "--torch" in session.posargs else [])]
+    for one in tested:
+        # A new Python has wheels of some only; building the rest would take an hour.
+        got = session.run(
+            *(*pip, "--only-binary=:all:", one),
+            external=True,
+            success_codes=range(256),
+            silent=True,
+        )
+        if got:
+            session.warn(f"{one}: {got}")
+    session.run(*python, "integration/libraries.py", *names[1:], external=True)
 
 
 @nox.session

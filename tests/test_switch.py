@@ -645,6 +645,19 @@ def test_run_keeps_pythonpath_and_a_sitecustomize_of_ones_own(environment: Envir
     assert ours.stderr == plain.stderr == ""
 
 
+@pytest.mark.parametrize("path", ["", "folder", ":folder", "folder:", "folder::other", ":", "::"])
+def test_children_of_run_look_where_they_would_without(environment: Environment, path: str) -> None:
+    """An empty entry of PYTHONPATH means the current folder, unless it is all there is."""
+    (environment.folder / "program.py").write_text(
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'import sys; print(sys.path)'], check=True)\n"
+    )
+    variable = path.replace(":", os.pathsep)
+    plain = environment.run("program.py", PYTHONPATH=variable)
+    ours = environment.run("-m", "oxipickle", "run", "program.py", PYTHONPATH=variable)
+    assert ours.stdout == plain.stdout
+
+
 @pytest.mark.parametrize("content", ["1 / 0\n", "import no_such_module\n"])
 def test_a_sitecustomize_that_fails_is_reported_as_without_run(
     environment: Environment, content: str

@@ -44,8 +44,11 @@ def _modules() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, names
 
 
-def module_names(objects: Mapping[int, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Global names of imported modules that hold an object whose `id` is among `objects`."""
+def module_names(objects: Mapping[int, Any]) -> Iterator[tuple[str, dict[str, Any], str, Any]]:
+    """Global names of imported modules that hold an object whose `id` is among `objects`.
+
+    Module, its names, the name, and the object: another thread may change the name meanwhile.
+    """
     seen = set()
     for module, names in _modules():
         if id(names) in seen:
@@ -53,7 +56,7 @@ def module_names(objects: Mapping[int, Any]) -> Iterator[tuple[str, dict[str, An
         seen.add(id(names))
         for key, value in list(names.items()):
             if id(value) in objects:
-                yield module, names, key
+                yield module, names, key, value
 
 
 def derived(base: type) -> Iterator[type]:

@@ -69,9 +69,10 @@ def _reach_children() -> None:
     out.
     """
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_startup")
-    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    if folder not in entries:
-        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *entries])
+    # What is there stays as it is: an empty entry among others is the current folder.
+    before = os.environ.get("PYTHONPATH", "")
+    if folder not in before.split(os.pathsep):
+        os.environ["PYTHONPATH"] = folder + (os.pathsep + before if before else "")
     # The hook is for this Python in this environment only, and others find themselves unchanged.
     os.environ["OXIPICKLE_RUN"] = f"{sys.implementation.cache_tag} {sys.prefix}"
 

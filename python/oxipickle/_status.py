@@ -108,7 +108,7 @@ def status() -> Status:
         state = "active" if installed else "partly"
     elif activation.switched_off():
         state = "disabled"
-    elif any(type(one).__name__ == "OxipickleFinder" for one in sys.meta_path):
+    elif activation.waiting():
         state = "waiting"
     else:
         state = "off"
@@ -140,8 +140,8 @@ def _missed(twins: dict[type, type]) -> tuple[Holder, ...]:
                 found.append(holder)
     for old in twins:
         objects[id(old)] = twins[old]
-    for module, names, key in _holders.module_names(objects):
-        found.append(Holder(module, key, "name", _holders.described(names[key])))
+    for module, _, key, value in _holders.module_names(objects):
+        found.append(Holder(module, key, "name", _holders.described(value)))
     replaced = {f"{old.__module__}.{old.__qualname__}." for old in twins}
     for holder in _holders.hidden(objects):
         if not f"{holder.module}.{holder.name}".startswith(tuple(replaced)):

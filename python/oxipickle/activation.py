@@ -45,11 +45,13 @@ __all__ = [
     "superseded",
     "switched_off",
     "uninstall",
+    "waiting",
 ]
 
 _NAMES = ("Pickler", "Unpickler", "dump", "dumps", "load", "loads")
 _EXCEPTIONS = ("PickleError", "PicklingError", "UnpicklingError")
 _ABSENT = object()
+_BLOCK = "activated()"
 
 
 class _Place(NamedTuple):
@@ -188,8 +190,8 @@ def _early_places() -> list[_Place]:
         if isinstance(abstract, type) and vars(abstract).get("ForkingPickler") is old:
             label = "multiprocessing.reduction.AbstractReducer.ForkingPickler"
             places.append(_Place(label, abstract, "ForkingPickler", new, old))
-    for module, names, key in _holders_of.module_names(objects):
-        places.append(_Place(f"{module}.{key}", names, key, objects[id(names[key])], names[key]))
+    for module, names, key, value in _holders_of.module_names(objects):
+        places.append(_Place(f"{module}.{key}", names, key, objects[id(value)], value))
     return places
 
 
@@ -215,7 +217,7 @@ def _replace(how: str) -> None:
     except BaseException:
         _restore(changed)
         raise
-    if _how is None:
+    if _how is None or (_how == _BLOCK and how != _BLOCK and not _requested):
         _how, _since = how, time.time()
 
 
@@ -276,7 +278,8 @@ def uninstall() -> None:
     alone from now on also if nothing has imported it yet.
     """
     global _requested
-    sys.meta_path[:] = [one for one in sys.meta_path if type(one).__name__ != "OxipickleFinder"]
+    hooks = _waiting_finders()
+    sys.meta_path[:] = [one for one in sys.meta_path if one not in hooks]
     with _lock:
         left = _end()
         _requested = False
@@ -290,6 +293,16 @@ def _tell(left: list[str]) -> None:
         names = ", ".join(sorted(left))
         text = f"left as somebody else has replaced it since oxipickle was installed: {names}"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _waiting_finders() -> list[Any]:
+    """The start-up hook's, which are there until `pickle` is first imported."""
+    return [one for one in sys.meta_path if type(one).__name__ == "OxipickleFinder"]
+
+
+def waiting() -> bool:
+    """Whether the start-up hook will switch oxipickle on when `pickle` is first imported."""
+    return bool(_waiting_finders())
 
 
 def installed() -> bool:
@@ -330,7 +343,7 @@ def activated() -> Iterator[None]:
         return
     _import_pickle()
     with _lock:
-        _replace("activated()")
+        _replace(_BLOCK)
         _holders += 1
     left: list[str] = []
     try:
