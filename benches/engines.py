@@ -3,9 +3,9 @@
     python benches/engines.py [--rounds 5] [--only NAME...] [--write]
 
 Each workload is a program of its own that says how many operations a second it did. It is started
-by itself and by `python -m oxipickle run`, so that workers have what the program has. The last line
-is the time that the start-up hook adds to each Python process. Workloads whose library is missing
-are named and left out. `--write` puts table and figures into benches/results/engines/.
+by itself and by `python -m oxipickle run`, so that workers have what the program has. Workloads
+whose library is missing are named and left out. `--write` puts all rates into
+benches/results/engines-cpython-VERSION.json. What a start costs is benches/start.py's.
 """
 
 from __future__ import annotations
@@ -140,29 +140,6 @@ def rate(name: str, ours: bool) -> float:
     return float(line.split()[1])
 
 
-def start_up(rounds: int) -> float:
-    """Median of the milliseconds that the line of the start-up file takes in a fresh process."""
-    import oxipickle
-
-    folder = Path(oxipickle.__file__).parent / "_startup"
-    code = (
-        "import sys, os, time\n"
-        f"sys.path.append({str(folder)!r})\n"
-        # Looks into every folder once, as `site` does in each process for a sitecustomize.
-        "try:\n    import no_such_sitecustomize\nexcept ImportError:\n    pass\n"
-        "begin = time.perf_counter_ns()\n"
-        "import _oxipickle_run; _oxipickle_run.start()\n"
-        "print(time.perf_counter_ns() - begin)\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("OXIPICKLE_")}
-    command = [sys.executable, "-I", "-S", "-c", code]
-    times = []
-    for _ in range(20 * rounds):
-        done = subprocess.run(command, check=True, capture_output=True, env=environment)
-        times.append(int(done.stdout) / 1e6)
-    return statistics.median(times)
-
-
 def main() -> int:
     if sys.argv[1:2] == ["run"]:
         WORKLOADS[sys.argv[2]]()
@@ -187,25 +164,15 @@ def main() -> int:
             for ours in (False, True) if turn % 2 else (True, False):
                 rates[ours].append(rate(name, ours))
         stock, ours_ = (statistics.median(rates[ours]) for ours in (False, True))
-        rows[name] = {"C": stock, "oxipickle": ours_}
+        rows[name] = {"C": sorted(rates[False]), "oxipickle": sorted(rates[True])}
         what = str(WORKLOADS[name].__doc__).rstrip(".")
         lines.append(f"| {what} | {stock:,.0f} | {ours_:,.0f} | {ours_ / stock:.2f} |")
         print(lines[-1], flush=True)
-    rows["start"] = {"milliseconds": start_up(options.rounds)}
-    closing = (
-        f"The start-up hook takes {rows['start']['milliseconds']:.3f} ms of each Python process."
-    )
-    print(closing)
     if options.write:
         version = platform.python_version()
-        results = HERE / "results" / "engines"
-        results.mkdir(exist_ok=True)
-        heading = (
-            f"# Engines, CPython {version}\n\nMedians of {options.rounds} programs each, in turns."
-        )
-        text = "\n".join([heading, "", *lines, "", closing, ""])
-        (results / f"cpython-{version}.md").write_text(text, encoding="utf-8")
-        (results / f"cpython-{version}.json").write_text(json.dumps(rows, indent=1) + "\n")
+        document = {"python": version, "operations a second": rows}
+        path = HERE / "results" / f"engines-cpython-{version}.json"
+        path.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
 

@@ -52,6 +52,8 @@ _NAMES = ("Pickler", "Unpickler", "dump", "dumps", "load", "loads")
 _EXCEPTIONS = ("PickleError", "PicklingError", "UnpicklingError")
 _ABSENT = object()
 _BLOCK = "activated()"
+#: The start-up hook under its three names; it is an import finder itself.
+_HOOKS = ("_oxipickle_run", "_oxipickle_enabled", "_oxipickle_auto")
 
 
 class _Place(NamedTuple):
@@ -297,7 +299,7 @@ def _tell(left: list[str]) -> None:
 
 def _waiting_finders() -> list[Any]:
     """The start-up hook's, which are there until `pickle` is first imported."""
-    return [one for one in sys.meta_path if type(one).__name__ == "OxipickleFinder"]
+    return [one for one in sys.meta_path if getattr(one, "__name__", "") in _HOOKS]
 
 
 def waiting() -> bool:

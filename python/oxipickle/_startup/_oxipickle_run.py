@@ -17,28 +17,29 @@ from os import environ
 
 TYPE_CHECKING = False  # typing's own would have to be imported
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from types import ModuleType
 
-_HOW = {
-    "_oxipickle_run": "'python -m oxipickle run' of a parent process",
-    "_oxipickle_enabled": "'python -m oxipickle enable' for this environment",
-    "_oxipickle_auto": "oxipickle-auto in this environment",
-}.get(__name__, __name__)
+_NAMES = ("_oxipickle_run", "_oxipickle_enabled", "_oxipickle_auto")
+
+busy = False
+"""Whether `pickle` is being loaded, or has been: nothing is to be found here from then on."""
 
 
 def start() -> None:
-    """Registers the finder, unless `OXIPICKLE_DISABLE` is set or another copy was first."""
+    """Makes this module an import finder, unless `OXIPICKLE_DISABLE` is set or one is there.
+
+    The module itself is the finder, since making a class takes as long as all the rest.
+    """
     if environ.get("OXIPICKLE_DISABLE", "0") not in ("", "0"):
         return
     for finder in sys.meta_path:
-        if type(finder).__name__ == "OxipickleFinder":
+        if getattr(finder, "__name__", "") in _NAMES:
             return
     if "pickle" in sys.modules:
         _switch_on()  # another start-up file has imported it already
     else:
-        sys.meta_path.insert(0, OxipickleFinder())
+        sys.meta_path.insert(0, sys.modules[__name__])  # type: ignore[arg-type]
 
 
 def start_if_asked() -> None:
@@ -47,70 +48,68 @@ def start_if_asked() -> None:
         start()
 
 
-class OxipickleFinder:
+def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
     """Finds `pickle` and `_pickle` where the other finders do, with a loader that switches on."""
-
-    def __init__(self) -> None:
-        self.busy = False
-
-    def find_spec(
-        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
-    ) -> "ModuleSpec | None":
-        if name not in ("pickle", "_pickle") or self.busy:
-            return None
-        if name == "_pickle" and _is_loading("oxipickle"):
-            return None  # the engine asks for the interpreter's own
-        for finder in list(sys.meta_path):
-            find = getattr(finder, "find_spec", None)
-            if finder is self or find is None:
-                continue
-            spec: ModuleSpec | None = find(name, path, target)
-            if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader, self)  # type: ignore[arg-type, assignment]
-                return spec
+    if name not in ("pickle", "_pickle") or busy:
         return None
+    if name == "_pickle" and _is_loading("oxipickle"):
+        return None  # the engine asks for the interpreter's own
+    own = sys.modules[__name__]
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None)
+        if finder is own or find is None:
+            continue
+        spec = find(name, path, target)
+        if spec is not None:
+            if hasattr(spec.loader, "exec_module"):
+                spec.loader = _loader(spec.loader)
+            return spec
+    return None
 
 
-class _Loader:
+def _loader(loader: "SourceFileLoader") -> object:
     """Loads as `loader` does, then switches on; to look at, it is that loader."""
 
-    def __init__(self, loader: "SourceFileLoader", finder: OxipickleFinder) -> None:
-        self._loader = loader
-        self._finder = finder
+    class Loader:
+        def __getattr__(self, name: str) -> object:
+            return getattr(loader, name)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._loader, name)
+        def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+            if spec.name == "_pickle":
+                return None  # this one is thrown away
+            return loader.create_module(spec)
 
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        def exec_module(self, module: "ModuleType") -> None:
+            _execute(module, loader)
+
+    return Loader()
+
+
+def _execute(module: "ModuleType", loader: "SourceFileLoader") -> None:
+    global busy
+    spec = module.__spec__
+    assert spec is not None
+    if busy:  # it is done, or another thread is at it: just load
         if spec.name == "_pickle":
-            return None  # this one is thrown away
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: "ModuleType") -> None:
-        finder = self._finder
-        spec = module.__spec__
-        assert spec is not None
-        if finder.busy:  # it is done, or another thread is at it: just load
-            if spec.name == "_pickle":
-                raise ImportError("a spec of _pickle from before it was replaced", name="_pickle")
-            self._loader.exec_module(module)
-            return
-        finder.busy = True
-        try:
-            if spec.name == "_pickle":
-                # `pickle` imports the interpreter's own; then ours, or that one, stands there.
-                del sys.modules["_pickle"]
-                import pickle  # noqa: F401
-            else:
-                spec.loader = vars(module)["__loader__"] = self._loader
-                self._loader.exec_module(module)
-            _switch_on()
-        except BaseException:
-            finder.busy = False
-            raise
-        if finder in sys.meta_path:
-            sys.meta_path.remove(finder)
+            raise ImportError("a spec of _pickle from before it was replaced", name="_pickle")
+        loader.exec_module(module)
+        return
+    busy = True
+    try:
+        if spec.name == "_pickle":
+            # `pickle` imports the interpreter's own; then ours, or that one, stands there.
+            del sys.modules["_pickle"]
+            import pickle  # noqa: F401
+        else:
+            spec.loader = vars(module)["__loader__"] = loader
+            loader.exec_module(module)
+        _switch_on()
+    except BaseException:
+        busy = False
+        raise
+    own = sys.modules[__name__]
+    if own in sys.meta_path:
+        sys.meta_path.remove(own)  # type: ignore[arg-type]
 
 
 def _is_loading(name: str) -> bool:
@@ -119,15 +118,20 @@ def _is_loading(name: str) -> bool:
 
 def _switch_on() -> None:
     """Hands over to the package; a failure is one warning and the interpreter's own `_pickle`."""
+    how = {
+        "_oxipickle_run": "'python -m oxipickle run' of a parent process",
+        "_oxipickle_enabled": "'python -m oxipickle enable' for this environment",
+        "_oxipickle_auto": "oxipickle-auto in this environment",
+    }[__name__]
     try:
         from oxipickle import activation
 
-        activation._start_up(_HOW)
+        activation._start_up(how)
     except Exception as error:
         if "subinterpreter" in str(error):
             return  # known and documented: these use C
         _warn(
-            f"oxipickle was switched on by {_HOW} but cannot be used ({type(error).__name__}: "
+            f"oxipickle was switched on by {how} but cannot be used ({type(error).__name__}: "
             f"{error}); pickle uses the interpreter's own _pickle"
         )
 
