@@ -201,6 +201,20 @@ def test_what_is_missed_is_listed_by_module_and_kind() -> None:
             return inner
         inner = make()
         class Pure(pickle._Unpickler): ...
+        import _pickle as module, functools
+        CODECS = {"pickle": (pickle.dumps, pickle.loads), "C": pickle.dumps}
+        class Registry:
+            known = [pickle.load]
+        class Client:
+            def __init__(self): self.encode = pickle.dumps
+        class Slotted:
+            __slots__ = ("encode",)
+            def __init__(self): self.encode = pickle.loads
+        class Opened(Client): ...
+        kept = [Client(), Slotted(), Opened(), functools.partial(pickle.dumps, protocol=2)]
+        kept[2].__dict__["more"] = {"codec": pickle.loads}
+        # In names that have no __name__, so that the class has no __module__.
+        exec("Nameless = type('Nameless', (Base,), {})", {"Base": pickle.Pickler}, kept_names := {})
         import oxipickle
         oxipickle.install()
         status = oxipickle.status()
@@ -214,6 +228,15 @@ def test_what_is_missed_is_listed_by_module_and_kind() -> None:
             ("__main__", "save", "default argument", "_pickle.dumps"),
             ("__main__", "keyword", "default argument", "_pickle.loads"),
             ("__main__", "make.<locals>.inner", "closure", "_pickle.Unpickler"),
+            ("__main__", "module", "name", "_pickle"),
+            ("__main__", "CODECS", "container", "_pickle.dumps"),
+            ("__main__", "Registry.known", "container", "_pickle.load"),
+            ("__main__", "Client", "keeper", "_pickle.dumps"),
+            ("__main__", "Slotted", "keeper", "_pickle.loads"),
+            ("__main__", "Opened", "keeper", "_pickle.dumps"),
+            ("__main__", "Opened", "keeper", "_pickle.loads"),
+            ("functools", "partial", "keeper", "_pickle.dumps"),
+            ("?", "Nameless", "derived class", "_pickle.Pickler"),
         }, found
         assert [(one.module, one.name) for one in status.pure_python] == [("__main__", "Pure")]
         text = str(status)
@@ -259,6 +282,11 @@ def test_status_before_during_and_after() -> None:
         with oxipickle.activated():
             assert oxipickle.status().how == "install()"
         assert oxipickle.status().since == during.since
+        oxipickle.uninstall()
+        with oxipickle.activated():
+            assert oxipickle.status().how == "activated()"
+            oxipickle.install()  # stays when the block has ended
+        assert oxipickle.status().how == "install()"
     finally:
         oxipickle.uninstall()
     with oxipickle.activated():

@@ -7,10 +7,11 @@ looks at (their `__getattr__`, a lazy module's loading), and changes nothing; `a
 import gc
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Holder", "derived", "hidden", "module_names", "twin"]
+__all__ = ["Holder", "contained", "derived", "hidden", "module_names", "qualified_name", "twin"]
 
 #: Modules whose names are replaced by `activation` itself, or that must keep what they have.
 _OWN = ("_pickle", "pickle", "oxipickle")
@@ -23,15 +24,28 @@ class Holder(NamedTuple):
     name: str
     """Qualified name within the module."""
     kind: str
-    """`name`, `derived class`, `class attribute`, `default argument` or `closure`."""
+    """`name`, `derived class`, `class attribute`, `default argument`, `closure`, `container` (a
+    list, dict, tuple or set, under the name that a module or class has for it) or `keeper` (any
+    other object, under the name of its class)."""
     holds: str
     """Qualified name of what it holds, as `_pickle.dumps`."""
 
 
 def described(value: Any) -> str:
-    """`_pickle.dumps` for that function."""
+    """`_pickle.dumps` for that function, `_pickle` for the module."""
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "?")
+    if issubclass(type(value), types.ModuleType):
+        return str(name)
     return f"{getattr(value, '__module__', '?')}.{name}"
+
+
+def qualified_name(cls: type) -> tuple[str, str]:
+    """Module and name of a class, by type's own look-up: a metaclass may have another."""
+    try:
+        module = str(type.__getattribute__(cls, "__module__"))
+    except AttributeError:  # taken away
+        module = "?"
+    return module, type.__getattribute__(cls, "__qualname__")
 
 
 def _modules() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -120,14 +134,12 @@ def hidden(objects: Mapping[int, Any]) -> Iterator[Holder]:
 
 
 def _of_class(cls: type, objects: Mapping[int, Any]) -> Iterator[Holder]:
-    # type's own look-up: a metaclass may have another.
-    module = str(type.__getattribute__(cls, "__module__"))
+    module, name = qualified_name(cls)
     if module.partition(".")[0] in _OWN:
         return
     for key, value in list(type.__getattribute__(cls, "__dict__").items()):
         inner = value.__func__ if type(value) in (staticmethod, classmethod) else value
         if id(inner) in objects:
-            name = type.__getattribute__(cls, "__qualname__")
             yield Holder(module, f"{name}.{key}", "class attribute", described(inner))
 
 
@@ -145,3 +157,63 @@ def _of_function(function: types.FunctionType, objects: Mapping[int, Any]) -> It
             continue
         if id(value) in objects:
             yield Holder(module, function.__qualname__, "closure", described(value))
+
+
+_CONTAINERS = {dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict}
+#: What refers to objects on behalf of something that is looked at otherwise, or for a moment only.
+_PASSED_OVER = (
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.CellType,
+    types.FrameType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+    staticmethod,
+    classmethod,
+)
+
+
+def contained(functions: Sequence[Any]) -> Iterator[Holder]:
+    """Containers with a name, and objects, that hold one of `functions` as an item or attribute.
+
+    Asks the garbage collector, whatever it does not follow is not found: C code, what has been
+    frozen, and containers within containers.
+    """
+    containers = {}
+    for one in gc.get_referrers(*functions):
+        if type(one) in _CONTAINERS:
+            containers[id(one)] = one
+        else:
+            yield from _of_keeper(one, functions)
+    for module, _, key, value in module_names(containers):
+        if not key.startswith("__"):  # such as a saved __dict__
+            yield from _holdings(module, key, "container", value, functions)
+    for cls in derived(object):
+        for key, value in list(type.__getattribute__(cls, "__dict__").items()):
+            if id(value) in containers and not key.startswith("__"):
+                module, name = qualified_name(cls)
+                yield from _holdings(module, f"{name}.{key}", "container", value, functions)
+    # The attributes of an object may be in a dict of its own.
+    for one in gc.get_referrers(*containers.values()):
+        if type(one) not in _CONTAINERS:
+            for value in gc.get_referents(one):
+                if id(value) in containers:
+                    yield from _of_keeper(one, functions, value)
+
+
+def _of_keeper(one: Any, functions: Sequence[Any], within: Any = None) -> Iterator[Holder]:
+    kind = type(one)
+    module, name = qualified_name(kind)
+    if not issubclass(kind, _PASSED_OVER) and module.partition(".")[0] not in _OWN:
+        yield from _holdings(module, name, "keeper", one if within is None else within, functions)
+
+
+def _holdings(
+    module: str, name: str, kind: str, container: Any, functions: Sequence[Any]
+) -> Iterator[Holder]:
+    for value in gc.get_referents(container):
+        if any(value is function for function in functions):
+            yield Holder(module, name, kind, described(value))

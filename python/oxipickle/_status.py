@@ -36,8 +36,8 @@ class Status:
     """Places outside `pickle` that held the old objects and were replaced, by qualified name."""
     missed: tuple[Holder, ...]
     """What imported modules hold of the interpreter's own `_pickle` that is not replaced. Empty
-    while oxipickle is off: nothing is to be replaced then. Objects in lists, dicts and C code
-    are not found."""
+    while oxipickle is off: nothing is to be replaced then. Not found is what C code holds, and what
+    is in containers within containers."""
     pure_python: tuple[Holder, ...]
     """Classes derived from `pickle._Pickler` and `pickle._Unpickler`, which are written in Python
     and use no accelerator, with or without oxipickle."""
@@ -136,16 +136,18 @@ def _missed(twins: dict[type, type]) -> tuple[Holder, ...]:
         for cls in _holders.derived(base):
             if cls not in twins:
                 holds = _holders.described(cls.__base__)
-                holder = Holder(cls.__module__, cls.__qualname__, "derived class", holds)
-                found.append(holder)
+                found.append(Holder(*_holders.qualified_name(cls), "derived class", holds))
     for old in twins:
         objects[id(old)] = twins[old]
+    objects[id(stock)] = None  # not replaced: who compares the two holds it
     for module, _, key, value in _holders.module_names(objects):
         found.append(Holder(module, key, "name", _holders.described(value)))
     replaced = {f"{old.__module__}.{old.__qualname__}." for old in twins}
     for holder in _holders.hidden(objects):
         if not f"{holder.module}.{holder.name}".startswith(tuple(replaced)):
             found.append(holder)
+    functions = [getattr(stock, name) for name in ("dump", "dumps", "load", "loads")]
+    found += _holders.contained(functions)
     return tuple(dict.fromkeys(found))
 
 
@@ -154,7 +156,7 @@ def _pure_python() -> tuple[Holder, ...]:
     if pickle is None:
         return ()
     return tuple(
-        Holder(cls.__module__, cls.__qualname__, "derived class", f"pickle.{base.__name__}")
+        Holder(*_holders.qualified_name(cls), "derived class", f"pickle.{base.__name__}")
         for base in (pickle._Pickler, pickle._Unpickler)
         for cls in _holders.derived(base)
     )

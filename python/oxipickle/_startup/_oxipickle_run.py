@@ -39,7 +39,7 @@ def start() -> None:
     if "pickle" in sys.modules:
         _switch_on()  # another start-up file has imported it already
     else:
-        sys.meta_path.insert(0, sys.modules[__name__])  # type: ignore[arg-type]
+        sys.meta_path.insert(0, sys.modules[__name__])
 
 
 def start_if_asked() -> None:
@@ -109,7 +109,7 @@ def _execute(module: "ModuleType", loader: "SourceFileLoader") -> None:
         raise
     own = sys.modules[__name__]
     if own in sys.meta_path:
-        sys.meta_path.remove(own)  # type: ignore[arg-type]
+        sys.meta_path.remove(own)
 
 
 def _is_loading(name: str) -> bool:
