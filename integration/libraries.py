@@ -46,7 +46,7 @@ SUITES = {
         pandas.tests.indexes.interval.test_pickle pandas.tests.indexes.multi.test_pickle
         pandas.tests.indexes.period.test_pickle pandas.tests.indexes.timedeltas.test_pickle
         pandas.tests.indexes.test_any_index pandas.tests.indexes.test_old_base
-        pandas.tests.arrays.arrow.test_pickle pandas.tests.arrays.sparse.test_array
+        pandas.tests.arrays.sparse.test_array
         pandas.tests.arrays.test_ndarray_backed pandas.tests.dtypes.test_dtypes
         pandas.tests.frame.test_block_internals pandas.tests.frame.test_subclass
         pandas.tests.generic.test_duplicate_labels pandas.tests.internals.test_internals
