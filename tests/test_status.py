@@ -266,6 +266,50 @@ def test_nothing_is_missed_by_what_is_imported_afterwards() -> None:
     )
 
 
+DERIVING = """
+from pickle import BASE as Base, dumps
+
+def make():
+    class Mine(Base):
+        def __init__(self, file):
+            Base.__init__(self, file)
+
+        def use(self, *arguments):
+            return Base.METHOD(self, *arguments)
+
+    return Mine
+
+Mine = make()
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "method", "arguments"), [("Pickler", "dump", "[1]"), ("Unpickler", "load", "")]
+)
+def test_the_module_of_a_derived_class_keeps_the_name_of_its_base(
+    base: str, method: str, arguments: str
+) -> None:
+    """As in dill: `Unpickler.load(self)` fails for an `Unpickler` that is not the base."""
+    source = DERIVING.replace("BASE", base).replace("METHOD", method)
+    fresh(
+        f"""
+        import io, pickle, sys, types
+        module = sys.modules["deriving"] = types.ModuleType("deriving")
+        exec({source!r}, vars(module))
+        import oxipickle
+        oxipickle.install()
+        assert module.dumps is oxipickle.dumps
+        missed = {{(one.name, one.kind) for one in oxipickle.status().missed}}
+        assert missed == {{("Base", "name"), ("make.<locals>.Mine", "derived class")}}, missed
+        file = io.BytesIO(pickle.dumps([1]))
+        assert module.Mine(file).use({arguments}) in (None, [1])
+        assert pickle.loads(file.getvalue()) == [1]
+        oxipickle.uninstall()
+        assert module.Base is pickle.{base}
+        """
+    )
+
+
 # --- the report
 
 

@@ -15,7 +15,7 @@ What it cannot reach, and what `status()` lists, is what holds the old objects o
 
 - classes derived early from `pickle.Pickler` or `pickle.Unpickler`, such as cloudpickle's: the base
   of a class with another layout cannot be changed, and what else would break if a class were made
-  anew, only its author knows;
+  anew, only its author knows. In the module of such a class the name of the base stays as it is;
 - class attributes, default arguments and closures;
 - the pure-Python `pickle._Pickler` and `pickle._Unpickler` and what derives from them;
 - other processes.
@@ -192,7 +192,15 @@ def _early_places() -> list[_Place]:
         if isinstance(abstract, type) and vars(abstract).get("ForkingPickler") is old:
             label = "multiprocessing.reduction.AbstractReducer.ForkingPickler"
             places.append(_Place(label, abstract, "ForkingPickler", new, old))
+    deriving = {
+        id(base): {_holders_of.qualified_name(cls)[0] for cls in _holders_of.derived(base)}
+        for base in (_stock.Pickler, _stock.Unpickler, *_twins)
+    }
+    for old in _twins:  # its own methods have been bound to the new one
+        deriving[id(_stock.Pickler)].discard(old.__module__)
     for module, names, key, value in _holders_of.module_names(objects):
+        if names.get("__name__") in deriving.get(id(value), ()):
+            continue  # `Unpickler.load(self)` there means the base of its own class
         places.append(_Place(f"{module}.{key}", names, key, objects[id(value)], value))
     return places
 
