@@ -6,8 +6,8 @@ The environment must have the libraries, oxipickle and oxipickle-auto (nox sessi
 cloudpickle and distributed have their tests in their repositories only: these are cloned at the tag
 of the installed version, or are in the named folder. Suites that are named are run alone; a folder
 by itself leaves the choice as it is. Exit code 1 if a test fails with oxipickle that passes
-without, if a suite passes none, and if the two runs are not of the same tests. Counts are printed
-and written to reports/libraries-VERSION.json.
+without (but for those in EXPECTED), if a suite passes none, and if the two runs are not of the same
+tests. Counts are printed and written to reports/libraries-VERSION.json.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ SUITES = {
         {distributed}/distributed/tests/test_collections.py
     """,
     "dill": "",  # no pytest: each file is a program of its own
-    "samples": str(HERE / "test_samples.py"),
+    "samples": f"{HERE / 'test_samples.py'} {HERE / 'test_holders.py'}",
 }
 REPOSITORIES = {
     "cloudpickle": ("https://github.com/cloudpipe/cloudpickle", "v{}"),
@@ -75,6 +75,11 @@ REPOSITORIES = {
 OPTIONS = ["-q", "-pno:cacheprovider", "-Wignore", "--timeout=300", "-oaddopts=", "-c", os.devnull]
 MODULES = {"scikit-learn": "sklearn", "samples": "attrs"}
 DISTRIBUTIONS = {"samples": "attrs"}
+#: Tests that fail with oxipickle because it does what they say cannot be done.
+EXPECTED = {
+    # A dict of 100,000 levels "could not be serialized".
+    "distributed": {"distributed.protocol.tests.test_protocol::test_deeply_nested_structures"},
+}
 
 
 def source(name: str, folder: Path) -> Path | None:
@@ -185,6 +190,8 @@ def main() -> int:
                 for test, outcome in without.items()
                 if outcome == "passed" and with_ours.get(test) != "passed"
             ]
+            expected = EXPECTED.get(name, set()) & set(broken)
+            broken = [test for test in broken if test not in expected]
             worse += [f"{name}: {test} passes without oxipickle only" for test in broken]
             if not count(without, "passed"):
                 worse.append(f"{name}: no test passes")
@@ -195,13 +202,15 @@ def main() -> int:
                 **{f"without: {k}": count(without, k) for k in ("passed", "failed", "skipped")},
                 **{f"with: {k}": count(with_ours, k) for k in ("passed", "failed", "skipped")},
             }
-            table[name] = row
             numbers = [str(value) for value in row.values()]
+            table[name] = {**row, "expected to fail": sorted(expected)}
             print(
                 f"{name:14} {numbers[0]:10} without: {' / '.join(numbers[1:4])}, "
                 f"with: {' / '.join(numbers[4:])} (passed / failed / skipped)",
                 flush=True,
             )
+            for test in sorted(expected):
+                print(f"  fails with oxipickle, as it should: {test}")
     REPORTS.mkdir(exist_ok=True)
     tag = ".".join(map(str, sys.version_info[:2]))
     (REPORTS / f"libraries-{tag}.json").write_text(json.dumps(table, indent=2) + "\n")
