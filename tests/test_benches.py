@@ -21,9 +21,8 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     """`benches/` is a folder of programs and no package."""
     sys.path.insert(0, str(BENCHES))
     try:
-        yield {
-            name: __import__(name) for name in ("cases", "floors", "instructions", "report", "run")
-        }
+        names = ("cases", "floors", "instructions", "report", "run", "start")
+        yield {name: __import__(name) for name in names}
     finally:
         sys.path.remove(str(BENCHES))
 
@@ -268,3 +267,10 @@ def test_instructions_without_a_record(tmp_path: pathlib.Path) -> None:
     done = run("instructions.py", "--results", str(tmp_path))
     assert done.returncode == 2
     assert ("nothing to compare with" if shutil.which("valgrind") else "valgrind") in done.stdout
+
+
+def test_what_a_start_costs(modules: dict[str, ModuleType], tmp_path: pathlib.Path) -> None:
+    taken = modules["start"].times(tmp_path, 3)
+    assert set(taken) == {"empty module", "hook"}
+    for quartiles in taken.values():
+        assert 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
