@@ -426,6 +426,31 @@ def test_enable_over_an_old_one(environment: Environment) -> None:
     assert environment.files() == environment.before
 
 
+def test_the_manifest_says_what_an_earlier_version_wrote(environment: Environment) -> None:
+    for again in ("enable", "disable"):
+        environment.command("enable")
+        old = environment.site / "_oxipickle_older.py"
+        old.write_text("")
+        path = environment.site / MANIFEST
+        manifest = json.loads(path.read_text())
+        # Only names in this folder that are ours: it is a file that anyone may have changed.
+        manifest["files"].update({old.name: "", "../oxipickle.py": "", "zz_libraries.pth": ""})
+        path.write_text(json.dumps(manifest))
+        record = environment.site / pathlib.Path(str(INFO)).name / "RECORD"
+        record.write_text(record.read_text() + f"{old.name},,\n")
+        environment.command(again)
+        assert not old.exists()
+        assert old.name not in record.read_text()
+        assert environment.libraries.exists()
+    assert environment.files() == environment.before
+    environment.command("enable")
+    for broken in ("", "[]", '{"files": 3}', "\udcff"):
+        path.write_text(broken, errors="surrogateescape")
+        environment.command("enable")
+    environment.command("disable")
+    assert environment.files() == environment.before
+
+
 def test_pip_uninstall_leaves_nothing(environment: Environment) -> None:
     environment.command("enable")
     assert environment.says(WHICH) == f"{OURS} [1]"

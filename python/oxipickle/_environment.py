@@ -159,9 +159,22 @@ def _try_out(only_if_asked: bool) -> str | None:
 # --- files
 
 
+def _names(folder: Path) -> list[str]:
+    """What `enable` writes, and what the manifest says that an earlier version wrote."""
+    return list(dict.fromkeys([*_contents(False), *_manifest_files(folder), MANIFEST]))
+
+
 def _present(folder: Path) -> list[Path]:
-    names = [*_contents(False), MANIFEST]
-    return [folder / name for name in names if (folder / name).exists()]
+    return [folder / name for name in _names(folder) if (folder / name).exists()]
+
+
+def _manifest_files(folder: Path) -> list[str]:
+    """What the manifest in `folder` lists; nothing if there is none or it is not readable."""
+    try:
+        names = list(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [name for name in names if "oxipickle" in name and Path(name).name == name]
 
 
 def _write_all(folder: Path, contents: dict[str, bytes]) -> None:
@@ -173,11 +186,16 @@ def _write_all(folder: Path, contents: dict[str, bytes]) -> None:
     }
     # The pair comes last: a start that falls in between finds what it names.
     text = json.dumps(manifest, indent=2) + "\n"
+    whole = {MANIFEST: text.encode(), **contents}
+    names = _names(folder)
     try:
-        for name, content in {MANIFEST: text.encode(), **contents}.items():
+        for path in _present(folder):
+            if path.name not in whole:
+                _unlink(path)
+        for name, content in whole.items():
             _write(folder / name, content)
         if record is not None:
-            _update_record(folder, record, {MANIFEST: text.encode(), **contents})
+            _update_record(record, names, whole)
     except OSError as error:
         try:
             _remove(folder)
@@ -199,18 +217,23 @@ def _write(path: Path, content: bytes) -> None:
 def _remove(folder: Path) -> None:
     paths = list(reversed(_present(folder)))  # the manifest goes last, the pair before the module
     paths.sort(key=lambda path: (path.name == MANIFEST, path.suffix == ".py"))
+    names = _names(folder)
     try:
         record = _record(folder)
         for path in paths:
-            path.unlink()
-        compiled = Path(cache_from_source(str(folder / f"{MODULE}.py")))
-        compiled.unlink(missing_ok=True)
+            _unlink(path)
         if record is not None:
-            _update_record(folder, record, {})
+            _update_record(record, names, {})
     except OSError as error:
         raise EnvironmentFault(
             f"cannot remove from {folder}: {error.strerror}: {error.filename}"
         ) from error
+
+
+def _unlink(path: Path) -> None:
+    path.unlink()
+    if path.suffix == ".py":
+        Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def _digest(content: bytes) -> str:
@@ -223,9 +246,8 @@ def _record(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def _update_record(folder: Path, record: Path, contents: dict[str, bytes]) -> None:
-    """Lists `contents`, and no other files of ours, in RECORD."""
-    ours = {*_contents(False), MANIFEST}
+def _update_record(record: Path, ours: list[str], contents: dict[str, bytes]) -> None:
+    """Lists `contents`, and no other files of `ours`, in RECORD."""
     text = record.read_text(encoding="utf-8")
     rows = [row for row in csv.reader(io.StringIO(text)) if row and row[0] not in ours]
     rows += [
