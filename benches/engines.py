@@ -3,9 +3,11 @@
     python benches/engines.py [--rounds 5] [--only NAME...] [--write]
 
 Each workload is a program of its own that says how many operations a second it did. It is started
-by itself and by `python -m oxipickle run`, so that workers have what the program has. Workloads
-whose library is missing are named and left out. `--write` puts all rates into
-benches/results/engines-cpython-VERSION.json. What a start costs is benches/start.py's.
+by itself and by `python -m oxipickle run`, so that workers have what the program has. CPU time is
+that of the whole program with its workers, from start to end; where other programs run beside it,
+it says more than the rate. Workloads whose library is missing are named and left out. `--write`
+puts all figures into benches/results/engines-cpython-VERSION.json. What a start costs is
+benches/start.py's.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def queue() -> None:
     process.start()
     there.put(message(0))
     back.get()
-    messages = [message(number) for number in range(10_000)]
+    messages = [message(number) for number in range(40_000)]
     with timed(len(messages)):
         for one in messages:
             there.put(one)
@@ -77,7 +79,7 @@ def executor() -> None:
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    messages = [message(number) for number in range(4000)]
+    messages = [message(number) for number in range(8000)]
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         pool.submit(task, messages[0]).result()
         with timed(len(messages)):
@@ -88,7 +90,7 @@ def joblib() -> None:
     """Small tasks of `joblib.Parallel`, one at a time."""
     import joblib as library
 
-    messages = [message(number) for number in range(1000)]
+    messages = [message(number) for number in range(3000)]
     with library.Parallel(n_jobs=2, batch_size=1) as parallel:
         parallel([library.delayed(task)(messages[0])] * 2)
         with timed(len(messages)):
@@ -99,7 +101,7 @@ def dask() -> None:
     """Tasks of a Dask LocalCluster of one process."""
     from distributed import Client, LocalCluster
 
-    messages = [message(number) for number in range(500)]
+    messages = [message(number) for number in range(1000)]
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
@@ -117,7 +119,7 @@ def cloudpickle() -> None:
         table = {"number": number}
         return lambda value: value + table["number"]
 
-    closures = [closure(number) for number in range(3000)]
+    closures = [closure(number) for number in range(6000)]
     with timed(len(closures)):
         for one in closures:
             library.loads(library.dumps(one))
@@ -127,8 +129,10 @@ WORKLOADS = {one.__name__: one for one in (queue, executor, joblib, dask, cloudp
 NEEDS = {"joblib": "joblib", "dask": "distributed", "cloudpickle": "cloudpickle"}
 
 
-def rate(name: str, ours: bool) -> float:
+def measured(name: str, ours: bool) -> dict[str, float]:
+    """Operations a second, and seconds of CPU time, of one program and its workers."""
     run = ["-m", "oxipickle", "run"] if ours else []
+    before = os.times()
     done = subprocess.run(
         [sys.executable, *run, str(Path(__file__).resolve()), "run", name],
         check=True,
@@ -136,8 +140,11 @@ def rate(name: str, ours: bool) -> float:
         text=True,
         env={**os.environ, "OXIPICKLE_DISABLE": "0" if ours else "1"},
     )
+    after = os.times()
     [line] = [line for line in done.stdout.splitlines() if line.startswith("RATE ")]
-    return float(line.split()[1])
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
+    return {"rate": float(line.split()[1]), "cpu": round(used, 2)}
 
 
 def main() -> int:
@@ -151,26 +158,31 @@ def main() -> int:
     options = parser.parse_args()
 
     lines = [
-        "| whole program | C, a second | oxipickle, a second | ratio |",
-        "| :-- | --: | --: | --: |",
+        "| whole program | C, a second | oxipickle, a second | ratio | ratio of CPU time |",
+        "| :-- | --: | --: | --: | --: |",
     ]
     rows = {}
     for name in options.only:
         if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
             print(f"{name}: left out, {NEEDS[name]} is not installed", file=sys.stderr)
             continue
-        rates: dict[bool, list[float]] = {False: [], True: []}
+        runs: dict[str, list[dict[str, float]]] = {"C": [], "oxipickle": []}
         for turn in range(options.rounds):
-            for ours in (False, True) if turn % 2 else (True, False):
-                rates[ours].append(rate(name, ours))
-        stock, ours_ = (statistics.median(rates[ours]) for ours in (False, True))
-        rows[name] = {"C": sorted(rates[False]), "oxipickle": sorted(rates[True])}
+            for side in runs if turn % 2 else reversed(runs):
+                runs[side].append(measured(name, side == "oxipickle"))
+        rows[name] = runs
+
+        def median(side: str, key: str, runs: Any = runs) -> float:
+            return statistics.median(run[key] for run in runs[side])
+
+        stock, ours = median("C", "rate"), median("oxipickle", "rate")
+        saved = median("C", "cpu") / median("oxipickle", "cpu")
         what = str(WORKLOADS[name].__doc__).rstrip(".")
-        lines.append(f"| {what} | {stock:,.0f} | {ours_:,.0f} | {ours_ / stock:.2f} |")
+        lines.append(f"| {what} | {stock:,.0f} | {ours:,.0f} | {ours / stock:.2f} | {saved:.2f} |")
         print(lines[-1], flush=True)
     if options.write:
         version = platform.python_version()
-        document = {"python": version, "operations a second": rows}
+        document = {"python": version, "runs": rows}
         path = HERE / "results" / f"engines-cpython-{version}.json"
         path.write_text(json.dumps(document, indent=1) + "\n")
     return 0
