@@ -32,7 +32,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 EMPTY = "def start(): pass\n"
 PROGRAM = """
-import sys, time
+import os, sys, time  # with `site`, os has been imported
 sys.path.append({folder!r})
 # Looks into every folder once, as `site` does in each process for a sitecustomize.
 try:
