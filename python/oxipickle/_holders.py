@@ -159,9 +159,9 @@ def _of_function(function: types.FunctionType, objects: Mapping[int, Any]) -> It
             yield Holder(module, function.__qualname__, "closure", described(value))
 
 
-_CONTAINERS = {dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict}
+_CONTAINERS: set[type] = {dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict}
 #: What refers to objects on behalf of something that is looked at otherwise, or for a moment only.
-_PASSED_OVER = (
+_PASSED_OVER: tuple[type, ...] = (
     type,
     types.ModuleType,
     types.FunctionType,

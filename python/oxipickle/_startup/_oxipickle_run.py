@@ -70,19 +70,17 @@ def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
 def _loader(loader: "SourceFileLoader") -> object:
     """Loads as `loader` does, then switches on; to look at, it is that loader."""
 
-    class Loader:
-        def __getattr__(self, name: str) -> object:
-            return getattr(loader, name)
+    def create_module(_self: object, spec: "ModuleSpec") -> "ModuleType | None":
+        if spec.name == "_pickle":
+            return None  # this one is thrown away
+        return loader.create_module(spec)
 
-        def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-            if spec.name == "_pickle":
-                return None  # this one is thrown away
-            return loader.create_module(spec)
-
-        def exec_module(self, module: "ModuleType") -> None:
-            _execute(module, loader)
-
-    return Loader()
+    attributes = {
+        "__getattr__": lambda _self, name: getattr(loader, name),
+        "create_module": create_module,
+        "exec_module": lambda _self, module: _execute(module, loader),
+    }
+    return type("Loader", (), attributes)()
 
 
 def _execute(module: "ModuleType", loader: "SourceFileLoader") -> None:
