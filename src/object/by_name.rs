@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyString, PyType};
 use super::entries::GENERAL;
 use super::instance::Keys;
 use super::modules::{self, Package, Standing};
+use super::per_class::{OfClass, PerClass};
 use super::{Obj, Window, ffi, types};
 use crate::levers::{self, Lever};
 use crate::state::State;
@@ -53,25 +54,23 @@ pub struct ByName<'w> {
     pub made: bool,
 }
 
-/// A small table of classes, one entry a bucket; the newest wins.
-#[derive(Default)]
-pub struct Classes {
-    /// Empty until the first class is kept.
-    buckets: Vec<Option<Seen>>,
+impl OfClass for Seen {
+    #[inline(always)]
+    fn address(&self) -> usize {
+        self.address
+    }
 }
 
-const BUCKETS: usize = 64;
+/// The classes saved last.
+#[derive(Default)]
+pub struct Classes {
+    seen: PerClass<Seen>,
+}
 
 /// Characters of the longest name that is kept: module and class together have to fit into the margin of a frame.
 const LONGEST: usize = 200;
 
 impl Classes {
-    #[inline(always)]
-    fn bucket(address: usize) -> usize {
-        // Class objects are about 1 KiB apart.
-        (address >> 4 ^ address >> 10) % BUCKETS
-    }
-
     /// Keeps what is to be known of a class that was just found as `name` in `module`.
     pub fn learn(
         &mut self,
@@ -82,22 +81,14 @@ impl Classes {
         if USABLE.load(Ordering::Relaxed)
             && let Some(seen) = look_at(class, module, name)
         {
-            if self.buckets.is_empty() {
-                self.buckets.resize_with(BUCKETS, || None);
-            }
-            let bucket = Self::bucket(seen.address);
-            self.buckets[bucket] = Some(seen);
+            self.seen.put(seen);
         }
     }
 
     /// The names of `object`, if it is a class that was found by them before and would be found again.
     #[inline]
     pub fn find<'w>(&self, window: Window<'w>, object: Obj<'w>) -> Option<ByName<'w>> {
-        let address = object.as_ptr().addr();
-        let seen = self.buckets.get(Self::bucket(address))?.as_ref()?;
-        if seen.address != address {
-            return None;
-        }
+        let seen = self.seen.get(object.as_ptr().addr())?;
         let meta = object.ty().as_ptr();
         // SAFETY: a type is what has the flag, and a class of the version seen, which is never given twice, is the class
         // seen: names and modules of it are alive and unchanging for 'w.

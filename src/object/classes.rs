@@ -20,19 +20,25 @@ use pyo3::types::{PyDict, PyString, PyType};
 use super::convert::str_eq;
 use super::inline_values::{MOST, SharedKeys, Values};
 use super::make::Items;
+use super::per_class::{OfClass, PerClass};
 use super::{build, ffi, make, types};
 use crate::state::State;
 
 /// Whether the self-test has passed.
 static WRITABLE: AtomicBool = AtomicBool::new(false);
 
-/// What is known of the classes met last, one in each bucket.
+/// What is known of the classes met last.
 #[derive(Default)]
 pub struct Classes {
-    buckets: Vec<Option<Class>>,
+    known: PerClass<Class>,
 }
 
-const BUCKETS: usize = 64;
+impl OfClass for Class {
+    #[inline(always)]
+    fn address(&self) -> usize {
+        self.address
+    }
+}
 
 struct Class {
     address: usize,
@@ -190,31 +196,23 @@ impl Classes {
     #[inline]
     fn class(&mut self, ty: &Bound<'_, PyType>) -> Option<&mut Class> {
         let (address, version) = (ty.as_ptr().addr(), types::version(ty.as_type_ptr()));
-        // Class objects are about 1 KiB apart.
-        let bucket = (address >> 4 ^ address >> 10) % BUCKETS;
-        let known = matches!(
-            self.buckets.get(bucket),
-            Some(Some(class)) if class.address == address && class.version == version
-        );
-        if !known {
-            self.look_at(ty, bucket)?;
+        let known = self.known.get(address);
+        if known.is_none_or(|class| class.version != version) {
+            self.look_at(ty)?;
         }
-        self.buckets.get_mut(bucket)?.as_mut()
+        self.known.get_mut(address)
     }
 
     #[cold]
     #[inline(never)]
-    fn look_at(&mut self, ty: &Bound<'_, PyType>, bucket: usize) -> Option<()> {
+    fn look_at(&mut self, ty: &Bound<'_, PyType>) -> Option<()> {
         let (plain, slotted, dict_offset) = judge(ty);
         // Looking up names has given the class a version tag, if it can have one.
         let version = types::version(ty.as_type_ptr());
         if version == 0 {
             return None;
         }
-        if self.buckets.is_empty() {
-            self.buckets.resize_with(BUCKETS, || None);
-        }
-        self.buckets[bucket] = Some(Class {
+        self.known.put(Class {
             address: ty.as_ptr().addr(),
             version,
             plain,

@@ -16,6 +16,7 @@ use pyo3::types::{PyString, PyType};
 use super::construct::{Args, How, is_called_plainly, is_type};
 use super::constructor_facts::{Facts, judge};
 use super::make::Items;
+use super::per_class::bucket;
 use super::types::{Plan, lookup, version};
 use super::{R, convert};
 use crate::levers::{self, Lever};
@@ -212,6 +213,5 @@ impl Constructors {
 
 #[inline(always)]
 fn hint(address: usize) -> usize {
-    // Class objects are about 1 KiB apart.
-    (address >> 4 ^ address >> 10) % HINTS
+    bucket(address, HINTS)
 }

@@ -44,6 +44,7 @@ pub mod methods;
 pub mod modules;
 pub mod names;
 pub mod number;
+mod per_class;
 pub mod read;
 pub mod recipes;
 pub mod signals;

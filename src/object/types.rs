@@ -12,6 +12,7 @@ use pyo3::types::{PyList, PyString, PyType};
 
 use super::instance::{DictPlace, dict_place};
 use super::kind::{Dict, Type};
+use super::per_class::{OfClass, PerClass};
 use super::recipes::{Direct, Recipe, Verdict, direct, judge};
 use super::{Window, ffi};
 use crate::levers::{self, Lever};
@@ -42,11 +43,17 @@ pub struct TypeInfo {
     pub checked_at: u64,
 }
 
-/// A small table of classes, one entry a bucket; the newest wins.
+impl OfClass for TypeInfo {
+    #[inline(always)]
+    fn address(&self) -> usize {
+        self.address
+    }
+}
+
+/// The classes met last.
 #[derive(Default)]
 pub struct TypeCache {
-    /// Empty until the first class is kept.
-    buckets: Vec<Option<TypeInfo>>,
+    infos: PerClass<TypeInfo>,
     /// Named by their index in recipes, with address and version of the class; they stay where they are
     /// while a dump lasts.
     plans: Vec<(usize, u32, Plan)>,
@@ -55,42 +62,28 @@ pub struct TypeCache {
 /// Plans beyond which they are forgotten with the next dump.
 const MANY_PLANS: usize = 256;
 
-const BUCKETS: usize = 64;
-
 impl TypeCache {
-    #[inline(always)]
-    fn bucket(address: usize) -> usize {
-        // Class objects are about 1 KiB apart.
-        (address >> 4 ^ address >> 10) % BUCKETS
-    }
-
     /// What is known of `ty` as it is now.
     #[inline(always)]
     pub fn get(&self, ty: Type<'_>) -> Option<&TypeInfo> {
-        let address = ty.as_ptr().addr();
-        let info = self.buckets.get(Self::bucket(address))?.as_ref()?;
-        (info.address == address && info.version == version(ty.as_ptr())).then_some(info)
+        let info = self.infos.get(ty.as_ptr().addr())?;
+        (info.version == version(ty.as_ptr())).then_some(info)
     }
 
     /// What is known of a class, for code that may run Python: looks at it if need be.
     ///
     /// None as in [`look_at`].
     pub fn known(&mut self, ty: &Bound<'_, PyType>, now: u64) -> Option<&TypeInfo> {
-        let bucket = Self::bucket(ty.as_ptr().addr());
-        let fresh = match self.buckets.get(bucket) {
-            Some(Some(info)) => {
-                info.address != ty.as_ptr().addr() || info.version != version(ty.as_type_ptr())
-            }
-            _ => true,
-        };
-        if fresh {
+        let address = ty.as_ptr().addr();
+        let known = self.infos.get(address);
+        if known.is_none_or(|info| info.version != version(ty.as_type_ptr())) {
             let (mut info, plan) = look_at(ty, now)?;
             if let Some(plan) = plan {
                 self.number(&mut info, plan);
             }
-            self.put(info);
+            self.infos.put(info);
         }
-        let info = self.buckets[bucket].as_mut()?;
+        let info = self.infos.get_mut(address)?;
         info.checked_at = now;
         Some(info)
     }
@@ -127,8 +120,7 @@ impl TypeCache {
         if is_registered(window, ty)? {
             return None;
         }
-        let bucket = Self::bucket(ty.as_ptr().addr());
-        self.buckets[bucket].as_mut()?.checked_at = now;
+        self.infos.get_mut(ty.as_ptr().addr())?.checked_at = now;
         Some(())
     }
 
@@ -162,15 +154,6 @@ impl TypeCache {
         {
             *n = number as u32;
         }
-    }
-
-    /// Keeps what is known of a class.
-    fn put(&mut self, info: TypeInfo) {
-        if self.buckets.is_empty() {
-            self.buckets.resize(BUCKETS, None);
-        }
-        let bucket = Self::bucket(info.address);
-        self.buckets[bucket] = Some(info);
     }
 }
 
