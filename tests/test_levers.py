@@ -17,7 +17,7 @@ obj = []
 for n in range(200):
     a = A()
     a.x, a.y, a.z = n, str(n), {"k": [n, (n, 1.5)], "l": None}
-    obj += [a, {n, n + 1}, ValueError(n), vars(a)]
+    obj += [a, {n, n + 1}, ValueError(n), a.z]
 for protocol in range(6):
     stream = _pickle.dumps(obj, protocol)
     assert stream == pickle.dumps(obj, protocol), protocol
