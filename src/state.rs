@@ -101,6 +101,8 @@ pub struct State {
     pub reverse_name_mapping: Py<PyDict>,
     /// `_compat_pickle.REVERSE_IMPORT_MAPPING`.
     pub reverse_import_mapping: Py<PyDict>,
+    /// `_io.BytesIO`, `_io.FileIO`, `_io.BufferedReader`.
+    pub files: [Py<PyAny>; 3],
     /// `codecs.encode`.
     pub codecs_encode: Py<PyAny>,
     /// `functools.partial`.
@@ -154,6 +156,8 @@ impl State {
         let copyreg = py.import("copyreg")?;
         let compat = py.import("_compat_pickle")?;
         let builtins = py.import("builtins")?;
+        let io = py.import("_io")?;
+        let file = |name| PyResult::Ok(io.getattr(name)?.unbind());
         let object = builtins.getattr("object")?;
         let own = |name: &str, base: &Bound<'_, PyAny>| exception(py, name, base);
         let pickle_error = own("PickleError", &builtins.getattr("Exception")?)?;
@@ -173,6 +177,7 @@ impl State {
             import_mapping: table(&compat, "IMPORT_MAPPING")?,
             reverse_name_mapping: table(&compat, "REVERSE_NAME_MAPPING")?,
             reverse_import_mapping: table(&compat, "REVERSE_IMPORT_MAPPING")?,
+            files: [file("BytesIO")?, file("FileIO")?, file("BufferedReader")?],
             codecs_encode: py.import("codecs")?.getattr("encode")?.unbind(),
             partial: py.import("functools")?.getattr("partial")?.unbind(),
             getattr: builtins.getattr("getattr")?.unbind(),

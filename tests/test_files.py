@@ -17,6 +17,7 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -281,3 +282,47 @@ def test_one_pickler_one_unpickler_many_records(tmp_path: Path) -> None:
             assert loaded == records
             assert loaded[1]["again"] is loaded[0] is loaded[3][0] is loaded[4]
     assert (tmp_path / ox.__name__).read_bytes() == (tmp_path / c.__name__).read_bytes()
+
+
+class Looking(io.BytesIO):
+    """Looks at the memory that it is to fill."""
+
+    seen = b""
+
+    def readinto(self, memory: Any) -> int:
+        self.seen += bytes(memory)
+        return super().readinto(memory)
+
+
+@pytest.mark.parametrize("payload", [b"x" * 300_000, bytearray(b"y" * 3_000_000)])
+def test_memory_to_fill_shows_nothing(payload: Any) -> None:
+    """What was in the memory before is nobody's business: a file in Python sees zeros."""
+    data = c.dumps(payload, 5)
+    for _ in range(3):
+        looking = Looking(data)
+        assert ox.load(looking) == payload
+        assert looking.seen.strip(b"\0") == b"" and len(looking.seen) >= len(payload) - 1
+
+        # The same by a function in C whose owner is a BytesIO, but which reads.
+        kept, source = io.BytesIO(), io.BytesIO(data)
+        borrowing = SimpleNamespace(read=source.read, readline=source.readline, readinto=kept.write)
+        attempt(ox.load, borrowing)
+        assert kept.getvalue() and kept.getvalue().strip(b"\0") == b""
+
+        # A buffered file hands a large buffer to the raw file below, which may be in Python.
+        raw = Raw(data)
+        assert ox.load(io.BufferedReader(raw)) == payload
+        assert raw.seen.strip(b"\0") == b""
+
+
+class Raw(io.RawIOBase):
+    def __init__(self, data: bytes) -> None:
+        self.source, self.seen = io.BytesIO(data), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, memory: Any) -> int:
+        if len(memory) > 100_000:  # no buffer of the reader's own
+            self.seen += bytes(memory)
+        return self.source.readinto(memory)

@@ -13,7 +13,7 @@ use pyo3::types::PyBytes;
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cursor::Cursor;
-use crate::object::filling::Filling;
+use crate::object::filling::{self, Filling};
 use crate::object::{R, Raised, attr, make, number};
 use crate::state::State;
 
@@ -80,6 +80,12 @@ impl Methods {
             read: read.unbind(),
             readline: readline.unbind(),
         })
+    }
+
+    /// Whether the file does not look at the memory that it fills. Without `readinto` it gets none.
+    fn only_write(&self, py: Python<'_>) -> bool {
+        let readinto = self.readinto.as_ref();
+        readinto.is_none_or(|readinto| filling::only_writes(readinto.bind(py)))
     }
 }
 
@@ -343,7 +349,11 @@ impl<'a> Input<'a> {
         if beyond && matches!(self.source, Source::Memory(_)) {
             return Err(truncated(py));
         }
-        let mut filling = Filling::new(py, array, len.min(here.max(CHUNK)))?;
+        let zeroed = match &self.source {
+            Source::File(file) if beyond => !file.methods.only_write(py),
+            _ => false,
+        };
+        let mut filling = Filling::new(py, array, len.min(here.max(CHUNK)), zeroed)?;
         let part = window.last(window.len() - self.at).first(here);
         if !filling.append(part) {
             return Err(truncated(py));
@@ -449,7 +459,8 @@ impl File {
             }
             return Ok(first);
         }
-        let mut filling = Filling::new(py, false, CHUNK)?;
+        let zeroed = !self.methods.only_write(py);
+        let mut filling = Filling::new(py, false, CHUNK, zeroed)?;
         if !filling.append(Cursor::new(bytes.as_bytes()).first(CHUNK)) {
             return Err(truncated(py));
         }
