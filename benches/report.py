@@ -301,7 +301,8 @@ def main(
 ) -> None:
     """Make the tables and pictures again from the results that are there."""
     paths = sorted(results.glob("*.json"), key=_version)
-    paths = [path for path in paths if not path.stem.startswith(("instructions-", "memory-"))]
+    # Those of other benches begin with the bench's name.
+    paths = [path for path in paths if path.stem.count("-") == 1]
     if not paths:
         print("no results: run benches/run.py first")
         raise typer.Exit(2)
