@@ -10,6 +10,8 @@ import pytest
 from oxipickle import _measure, _report, _samples
 from oxipickle._measure import Case, Row, Subject
 
+pytestmark = pytest.mark.once
+
 
 class Recorder:
     """A pickle that notes each call and the collector's state at that moment."""
