@@ -247,7 +247,7 @@ def long(session: nox.Session) -> None:
     name = session.posargs[0] if session.posargs else pythons.selected()[-1].name
     python = _environment(session, pythons.choose(name))
     report = f"--json=reports/long-{name}.json"
-    session.run(*python, "tests/stdlib/run.py", "--group=long", "--jobs=2", report, external=True)
+    session.run(*python, "tests/stdlib/run.py", "--group=long", "--jobs=3", report, external=True)
 
 
 def _on_this_machine(name: str = "") -> pythons.Interpreter:
