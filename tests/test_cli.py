@@ -16,6 +16,8 @@ from oxipickle import _cli, _measure
 from oxipickle import _pickle as native
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.ends
+
 RUN = ("-m", "oxipickle", "run")
 
 

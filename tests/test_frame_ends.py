@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from support import c, ox
+from support import attempt, c, ox, same_error
 
 FRAME = 64 * 1024
 HOUR = datetime.timedelta(hours=1)
@@ -130,6 +130,30 @@ def test_a_frame_ends_at_each_byte(kind: str, protocol: int, known: bool) -> Non
     for padding in range(FRAME - size, FRAME, 1 if known else 3):
         value = [*made[:-1], b"x" * padding, made[-1], "behind", made[-1]]
         assert streams(ox, value, protocol) == streams(c, value, protocol), padding
+
+
+class Full:
+    """A file that takes one frame."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def write(self, data: object) -> None:
+        self.writes += 1
+        if self.writes == 2:
+            raise OSError("disk full")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_file_fails_at_each_byte(kind: str) -> None:
+    """The error, and where C says since 3.14 it happened."""
+    made = [KINDS[kind](), KINDS[kind]()]
+    size = len(c.dumps(made, 5)) + 40
+    for padding in range(FRAME - size, FRAME + 10):
+        value = [b"x" * FRAME, made[0], b"x" * padding, made[1]]
+        theirs = attempt(c.dump, value, Full(), 5)
+        ours = attempt(ox.dump, value, Full(), 5)
+        assert same_error(ours, theirs), (padding, ours, theirs)
 
 
 @pytest.mark.parametrize("kind", KINDS)

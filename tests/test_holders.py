@@ -13,6 +13,8 @@ from typing import NamedTuple
 import oxipickle
 import pytest
 
+pytestmark = pytest.mark.ends
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "switching-on.md"
 STARTUP = pathlib.Path(oxipickle.__file__).parent / "_startup"

@@ -19,6 +19,8 @@ import pytest
 from oxipickle import _pickle as native
 from oxipickle import activation
 
+pytestmark = pytest.mark.ends
+
 NAMES = ("Pickler", "Unpickler", "dump", "dumps", "load", "loads")
 EXCEPTIONS = ("PickleError", "PicklingError", "UnpicklingError")
 

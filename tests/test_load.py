@@ -1068,3 +1068,20 @@ def test_no_stray_references_are_left(collected: None) -> None:
     assert sys.getrefcount(value[2]["k"]) == sys.getrefcount(reference[2]["k"])
     assert streams.STREAMS
     assert frame(b"") == b"\x95" + bytes(8)
+
+
+def test_an_index_that_was_far_off_comes_into_reach() -> None:
+    """3.15 keeps such an entry apart, and moves it to the others, uncounted, when it is asked for there."""
+    head = b"]" + b"\x94" * 8 + b"\x8c\x08builtins\x8c\x06object\x93q#"
+    for before in range(20, 40):
+        for asked in (b"", b"h#", b"h#h#"):
+            for after in range(6):
+                start = head + b"\x94" * before + asked + b"\x94" * after
+                for end in (b".", b"\x85\x94h#.", b"\x85\x94R\x94h#.", b"\x85q#\x94\x94h#."):
+                    assert attempt(ox.loads, start + end) == attempt(c.loads, start + end)
+                memos = []
+                for module in (ox, c):
+                    unpickler = module.Unpickler(io.BytesIO(start + b"."))
+                    unpickler.load()
+                    memos.append(unpickler.memo.copy())
+                assert memos[0].keys() == memos[1].keys()

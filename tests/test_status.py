@@ -16,6 +16,8 @@ import pytest
 from oxipickle import _holders, _status, activation
 from oxipickle import _pickle as native
 
+pytestmark = pytest.mark.ends
+
 
 def fresh(program: str, *options: str, **environment: str) -> str:
     """What the program prints; fails with its traceback."""

@@ -22,6 +22,8 @@ import pytest
 from oxipickle import _cli, _environment
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.ends
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = pathlib.Path(oxipickle.__file__).parent
 INFO = distribution("oxipickle").locate_file(f"oxipickle-{oxipickle.__version__}.dist-info")

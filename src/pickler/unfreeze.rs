@@ -231,8 +231,18 @@ impl<'py> Engine<'_, 'py> {
     pub(super) fn leave(&mut self, object: &Bound<'py, PyAny>, stage: Stage) -> R<()> {
         let reduced = self.reduced_again(object)?;
         self.push_reduce(Slot::owned(object.clone()), reduced, stage);
-        if self.session.flush_due {
-            self.flush()?;
+        if self.session.flush_due
+            && let Err(raised) = self.flush()
+        {
+            // For the notes: in C the next part has begun.
+            if let Some(Task::Reduce(task)) = self.session.tasks.last_mut() {
+                task.stage = match task.stage {
+                    Stage::Args => Stage::Made,
+                    Stage::State => Stage::Build,
+                    stage => stage,
+                };
+            }
+            return Err(raised);
         }
         crate::object::signals::handle(self.py)
     }

@@ -11,6 +11,7 @@
 use std::collections::TryReserveError;
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
@@ -27,7 +28,15 @@ use crate::object::{R, instance, methods};
 pub const FIRST: usize = 32;
 
 /// Entries by index. The indices come from the stream, so their hashes must not be foreseeable.
-type Sparse = HashMap<usize, Py<PyAny>, RandomState>;
+type Sparse = HashMap<usize, Apart, RandomState>;
+
+/// An entry that is, or was, far off.
+struct Apart {
+    object: Py<PyAny>,
+    /// It was asked for when it was in reach: where such entries are hidden, C then moves it to the others, without
+    /// counting it.
+    moved: AtomicBool,
+}
 
 /// See the module.
 pub struct Memo {
@@ -105,7 +114,11 @@ impl Memo {
     #[cold]
     #[inline(never)]
     fn get_sparse(&self, index: usize) -> Option<&Py<PyAny>> {
-        self.sparse.as_ref()?.get(&index)
+        let entry = self.sparse.as_ref()?.get(&index)?;
+        if index < self.places {
+            entry.moved.store(true, Ordering::Relaxed);
+        }
+        Some(&entry.object)
     }
 
     /// The index that MEMOIZE uses next.
@@ -289,14 +302,18 @@ impl Memo {
     #[inline(never)]
     fn put_anywhere(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
         if index >= self.places && !self.grow(index) {
-            let old = self.sparse.get_or_insert_default().insert(index, object);
+            let entry = Apart {
+                object,
+                moved: AtomicBool::new(false),
+            };
+            let old = self.sparse.get_or_insert_default().insert(index, entry);
             if old.is_none() && !QUIRKS.sparse_memo_hidden {
                 self.next += 1;
             }
-            return old;
+            return old.map(|old| old.object);
         }
         // An index that was far off before may be in reach by now.
-        let apart = self
+        let mut apart = self
             .sparse
             .as_mut()
             .and_then(|sparse| sparse.remove(&index));
@@ -306,11 +323,13 @@ impl Memo {
         let old = self.dense[index].replace(object);
         if old.is_none() {
             self.count += 1;
-            if apart.is_none() || QUIRKS.sparse_memo_hidden {
+            let uncounted =
+                |apart: &mut Apart| QUIRKS.sparse_memo_hidden && !*apart.moved.get_mut();
+            if apart.as_mut().is_none_or(uncounted) {
                 self.next += 1;
             }
         }
-        old.or(apart)
+        old.or(apart.map(|apart| apart.object))
     }
 
     /// Takes the virtual entry at `index` out.
@@ -335,10 +354,11 @@ impl Memo {
             .map_err(|_| NoMemory)?;
         let dense = self.dense.iter().enumerate();
         entries.extend(dense.filter_map(|(index, entry)| Some((index, entry.as_ref()?))));
-        if !QUIRKS.sparse_memo_hidden
-            && let Some(sparse) = &self.sparse
-        {
-            entries.extend(sparse.iter().map(|(&index, object)| (index, object)));
+        if let Some(sparse) = &self.sparse {
+            let shown =
+                |entry: &Apart| !QUIRKS.sparse_memo_hidden || entry.moved.load(Ordering::Relaxed);
+            let shown = sparse.iter().filter(|(_, entry)| shown(entry));
+            entries.extend(shown.map(|(&index, entry)| (index, &entry.object)));
             entries.sort_unstable_by_key(|&(index, _)| index);
         }
         Ok(entries)
@@ -347,6 +367,7 @@ impl Memo {
     /// Every object, for the garbage collector.
     pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let sparse = self.sparse.iter().flat_map(|sparse| sparse.values());
+        let sparse = sparse.map(|entry| &entry.object);
         let items = self
             .virtuals
             .iter()
@@ -407,8 +428,8 @@ pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
     }
     memo.tuples.clear();
     if !memo.virtuals.is_empty() || memo.sparse.is_some() {
-        for (_, object) in memo.sparse.take().into_iter().flat_map(|sparse| *sparse) {
-            drop(object.into_bound(py));
+        for (_, entry) in memo.sparse.take().into_iter().flat_map(|sparse| *sparse) {
+            drop(entry.object.into_bound(py));
         }
         let items = memo.virtuals.drain(..).filter_map(|entry| entry.items);
         for (key, value) in items.flatten() {
