@@ -311,7 +311,7 @@ def test_memory_to_fill_shows_nothing(payload: Any) -> None:
 
         # A buffered file hands a large buffer to the raw file below, which may be in Python.
         raw = Raw(data)
-        assert ox.load(io.BufferedReader(raw)) == payload
+        assert ox.load(io.BufferedReader(raw, 8192)) == payload
         assert raw.seen.strip(b"\0") == b""
 
 

@@ -86,6 +86,20 @@ pub fn int(py: Python<'_>, value: i64) -> R<Bound<'_, PyAny>> {
     unsafe { owned(py, pyffi::PyLong_FromLongLong(value)) }
 }
 
+/// A tuple of two; PyO3's own panics where there is no memory.
+///
+/// # Errors
+/// MemoryError.
+pub fn pair<'py>(first: &Bound<'py, PyAny>, second: &Bound<'py, PyAny>) -> R<Bound<'py, PyAny>> {
+    // SAFETY: two live objects, which the tuple counts; a new reference or NULL comes back.
+    unsafe {
+        owned(
+            first.py(),
+            pyffi::PyTuple_Pack(2, first.as_ptr(), second.as_ptr()),
+        )
+    }
+}
+
 /// Gives a str of 3.11's deprecated form its ordinary form.
 ///
 /// # Errors

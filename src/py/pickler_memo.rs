@@ -8,7 +8,7 @@ use super::pickler::Pickler;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, number};
+use crate::object::{R, Raised, convert, number};
 use crate::pickler::memo::Memo;
 
 /// The type of `Pickler.memo`.
@@ -74,7 +74,13 @@ impl PicklerMemoProxy {
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (object, index) in self.entries(py).map_err(|raised| raised.take(py))? {
-            dict.set_item(object.as_ptr().addr(), (index, object))?;
+            let entry = || {
+                // An address is far below the largest i64.
+                let key = convert::int(py, object.as_ptr().addr() as i64)?;
+                Ok((key, convert::pair(&convert::int(py, index)?, &object)?))
+            };
+            let (key, value) = entry().map_err(|raised: Raised| raised.take(py))?;
+            dict.set_item(key, value)?;
         }
         Ok(dict)
     }

@@ -12,7 +12,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, make, number};
+use crate::object::{R, convert, make, number};
 use crate::unpickler::memo::{FIRST, Memo, settle_all};
 
 /// A view of the memo of an Unpickler.
@@ -82,6 +82,7 @@ impl UnpicklerMemoProxy {
         let copy = PyDict::new(py);
         let entries = self.entries(py).map_err(|raised| raised.take(py))?;
         for (index, object) in entries {
+            let index = convert::int(py, index as i64).map_err(|raised| raised.take(py))?;
             copy.set_item(index, object)?;
         }
         Ok(copy)
