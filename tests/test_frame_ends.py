@@ -13,14 +13,13 @@ import datetime
 import decimal
 import enum
 import fractions
-import io
 import pathlib
 import uuid
 from typing import Any
 
 import pytest
 
-from support import attempt, c, ox, same_error
+from support import Recorder, attempt, c, ox, same_error
 
 FRAME = 64 * 1024
 HOUR = datetime.timedelta(hours=1)
@@ -109,13 +108,10 @@ KINDS: dict[str, Any] = {
 
 
 def streams(module: Any, value: Any, protocol: int) -> list[Any]:
-    writes: list[bytes] = []
-    module.Pickler(
-        type("F", (), {"write": lambda self, b: writes.append(bytes(b))})(), protocol
-    ).dump(value)
-    file = io.BytesIO()
+    kept, file = Recorder(), Recorder()
+    module.Pickler(kept, protocol).dump(value)
     module.dump(value, file, protocol)
-    return [module.dumps(value, protocol), writes, file.getvalue()]
+    return [module.dumps(value, protocol), kept.calls, file.calls]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,16 +128,13 @@ def test_a_frame_ends_at_each_byte(kind: str, protocol: int, known: bool) -> Non
         assert streams(ox, value, protocol) == streams(c, value, protocol), padding
 
 
-class Full:
+class Full(Recorder):
     """A file that takes one frame."""
 
-    def __init__(self) -> None:
-        self.writes = 0
-
-    def write(self, data: object) -> None:
-        self.writes += 1
-        if self.writes == 2:
+    def write(self, data: Any) -> int:
+        if self.calls:
             raise OSError("disk full")
+        return super().write(data)
 
 
 @pytest.mark.parametrize("kind", KINDS)

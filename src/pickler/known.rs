@@ -183,13 +183,12 @@ impl Session {
         if let Some(index) = class {
             self.emit_get(index)?;
         }
-        if recipe == Recipe::Plain {
-            return self.finish_plain(window, object, attributes, shared);
+        if recipe != Recipe::Plain {
+            // Each part of a reduce value has a boundary before it; this is that of the arguments.
+            self.out.boundary();
         }
-        // Each part of a reduce value has a boundary before it; this is that of the arguments.
-        self.out.boundary();
         match recipe {
-            Recipe::Plain => {}
+            Recipe::Plain => return self.finish_plain(window, object, attributes, shared),
             Recipe::List | Recipe::Dict => {
                 self.out.emit([op::EMPTY_TUPLE])?;
                 if !self.made(object, shared, op::NEWOBJ)? {
