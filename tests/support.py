@@ -66,6 +66,17 @@ class Raised(NamedTuple):
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
+def masked(text: str) -> str:
+    """*text* without what differs between an object and its twin.
+
+    That is addresses, and the order of a set in which objects are that hash by theirs.
+    """
+    found = _ADDRESS.sub("0x?", text)
+    if found == text or "{" not in text:
+        return found
+    return " ".join(sorted(re.findall(r"\w+|\S", found)))
+
+
 #: The first of the notes by which our loads say where they failed, and those that may follow it.
 _LOADING = re.compile(r"at byte \d+, (opcode [A-Z][A-Z0-9_]*(, .*)?|no opcode|reading an opcode)")
 _INSIDE = re.compile(r"when (loading|filling) .+|\(\d+ levels are left out here\)")
@@ -104,8 +115,8 @@ def raised(error: BaseException, depth: int = 4) -> Raised:
         text = f"<{type(broken).__name__}>"
     return Raised(
         type(error),
-        _ADDRESS.sub("0x?", text),
-        tuple(_ADDRESS.sub("0x?", note) for note in without_loading_notes(notes_of(error))),
+        masked(text),
+        tuple(masked(note) for note in without_loading_notes(notes_of(error))),
         below(error.__context__),
         below(error.__cause__),
         error.__suppress_context__,

@@ -37,6 +37,7 @@ from support import (
     attempt,
     c,
     isomorphic,
+    masked,
     ox,
     same_error,
 )
@@ -163,8 +164,6 @@ class File:
 #: A size in the calls on a file that stands for "more than was here": we read a MiB at first.
 _PIECE = (1 << 20) - 4 * opcodes.LONGEST
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-
 Way = Callable[[Any, bytes, int, list[Any]], Any]
 
 
@@ -213,7 +212,7 @@ def _hooked(mod: Any, detail: int) -> Any:
         log: list[Any]
 
         def persistent_load(self, pid: Any) -> Any:
-            self.log.append(("persistent_load", _ADDRESS.sub("0x?", repr(pid))[:80]))
+            self.log.append(("persistent_load", masked(repr(pid))[:80]))
             if detail & 1:
                 raise LookupError("no such object")
             return ["loaded"]
@@ -274,9 +273,8 @@ def _asks_again(called: list[Any], expected: list[Any]) -> bool:
 
 def _same_but_for_addresses(found: str) -> bool:
     """Whether a difference is one of two texts, as `repr` gives them, with unlike addresses in them."""
-    alike = re.sub(r"\b0x[0-9a-f]+\b", "0x", found)
-    texts = re.search(r": (['\"].*) and (['\"].*)$", alike, re.DOTALL)
-    return alike != found and texts is not None and texts[1] == texts[2]
+    texts = re.search(r": (['\"].*) and (['\"].*)$", found, re.DOTALL)
+    return masked(found) != found and texts is not None and masked(texts[1]) == masked(texts[2])
 
 
 def _both_raised(ours: Any, theirs: Any) -> bool:
