@@ -13,12 +13,13 @@ use pyo3::ffi as pyffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyBytes, PyMemoryView, PyString, PyType};
 
 use super::cell::Shared;
 use super::kind::Kind;
 use super::world::window;
-use super::{R, Raised, ffi, owned, status};
+use super::{Obj, R, Raised, Window, ffi, owned, status};
 use crate::errors::{no_memory, value_error};
 use crate::state::State;
 
@@ -182,6 +183,57 @@ fn hold_core(object: &Bound<'_, PyAny>) -> R<Contents> {
         copy(view, &mut bytes);
     }
     Ok(Contents::Copied(facts, bytes))
+}
+
+/// Contiguous contents of a PickleBuffer in a window: nobody can release it there, so nobody has to hold them.
+#[derive(Clone, Copy)]
+pub struct Seen<'w> {
+    view: &'w pyffi::Py_buffer,
+    /// What a pickler must know of them.
+    pub facts: Facts,
+}
+
+impl<'w> Seen<'w> {
+    /// The contents of `object`; None if it is not a PickleBuffer, if it is released or not contiguous, and where
+    /// another thread may release it at any time.
+    pub fn of(window: Window<'w>, object: Obj<'w>) -> Option<Self> {
+        if cfg!(Py_GIL_DISABLED) {
+            return None;
+        }
+        let py = window.py();
+        let ty: *mut pyffi::PyTypeObject = object.ty().as_ptr();
+        let view: *const pyffi::Py_buffer =
+            if std::ptr::eq(ty, State::get(py).core_pickle_buffer.as_ptr().cast()) {
+                // SAFETY: the interpreter's own PickleBuffer; what raises runs no Python.
+                unsafe {
+                    let view = ffi::PyPickleBuffer_GetBuffer(object.as_ptr());
+                    if view.is_null() {
+                        pyffi::PyErr_Clear();
+                    }
+                    view
+                }
+            } else if std::ptr::eq(ty, PickleBuffer::type_object_raw(py)) {
+                // SAFETY: an instance of exactly this class, alive.
+                let own = unsafe { Bound::from_borrowed_ptr(py, object.as_ptr()) };
+                let own = own.cast_into_exact::<PickleBuffer>().ok()?;
+                own.get().0.with(py, |export| match export {
+                    Some(export) if export.owner().is_some() => std::ptr::from_ref(export.view()),
+                    _ => std::ptr::null(),
+                })
+            } else {
+                return None;
+            };
+        // SAFETY: a filled view, which stays where it is until the PickleBuffer is released: that takes
+        // Python code, and none runs in a window.
+        let view = unsafe { view.as_ref()? };
+        let facts = facts(view);
+        facts.contiguous.then_some(Seen { view, facts })
+    }
+
+    /// Copies the start of them, and tells how many bytes that were, as [`Contents::copy_to`] does.
+    pub fn copy_to(self, out: &mut [u8]) -> usize {
+        copy(self.view, out)
+    }
 }
 
 /// The contents of a PickleBuffer.

@@ -83,6 +83,7 @@ impl<'a, 'py> Engine<'a, 'py> {
             config.persistent_id.is_some(),
             overridden,
         );
+        session.out_of_band = config.buffer_callback.is_some();
         let mut engine = Engine {
             py,
             session,

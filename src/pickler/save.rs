@@ -3,9 +3,12 @@
 //! The order of the look-ups is C's: frame boundary, persistent id, atoms, memo, exact types, the rest.
 
 use super::fault::F;
+use super::scalars::header;
 use super::session::{Flow, Session};
 use super::task::{Stage, Task};
+use crate::format::frame::FRAME_SIZE_TARGET;
 use crate::format::opcode::op;
+use crate::object::buffer::Seen;
 use crate::object::kind::{self, Kind};
 use crate::object::read::Text;
 use crate::object::world::{Missing, Slot};
@@ -262,9 +265,8 @@ impl Session {
 
     /// An object outside the exact types.
     fn save_other<'w>(&mut self, window: Window<'w>, object: Obj<'w>, shared: bool) -> F<Flow> {
-        if !self.is_unique(object, shared)
-            && let Some(index) = self.memo.get(object)?
-        {
+        let unique = self.is_unique(object, shared);
+        if !unique && let Some(index) = self.memo.get(object)? {
             return self.emit_get(index);
         }
         if self.protocol >= 2 && !self.overridden && !self.hooked && self.binary && !self.fast {
@@ -276,9 +278,30 @@ impl Session {
                 return Ok(Flow::Done);
             }
         }
+        if self.protocol >= 5
+            && !self.out_of_band
+            && let Some(seen) = Seen::of(window, object)
+            && seen.facts.len < FRAME_SIZE_TARGET
+        {
+            return self.save_seen(object, seen, unique);
+        }
         self.push(Task::Object {
             object: Slot::borrowed(object),
         })
+    }
+
+    /// A PickleBuffer that stays in the stream and is small: like bytes or a bytearray (PEP 574).
+    fn save_seen<'w>(&mut self, object: Obj<'w>, seen: Seen<'w>, unique: bool) -> F<Flow> {
+        let len = seen.facts.len;
+        let (header, n) = if seen.facts.readonly {
+            self.bytes_header(len)?
+        } else {
+            header(op::BYTEARRAY8, len, 8)
+        };
+        self.out.emit_slice(&header[..n])?;
+        self.out.emit_with([], len, |out| seen.copy_to(out))?;
+        self.put(object, unique)?;
+        Ok(Flow::Done)
     }
 
     /// Writes a class that was found by its name before, if it is one: `module name STACK_GLOBAL` PUT.

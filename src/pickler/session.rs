@@ -58,6 +58,8 @@ pub struct Session {
     /// Objects outside the exact types are offered to `reducer_override`, or looked up in a private
     /// dispatch table: none is written directly.
     pub(super) overridden: bool,
+    /// `buffer_callback` is offered every PickleBuffer.
+    pub(super) out_of_band: bool,
     /// Levels resumed by a call at the moment (`save.rs`).
     pub(super) nested: u32,
     /// The limit on the task stack.
@@ -92,6 +94,7 @@ impl Default for Session {
             flush_due: false,
             hooked: false,
             overridden: false,
+            out_of_band: false,
             nested: 0,
             max_tasks: max_tasks(),
             fast_nesting: 0,
@@ -114,6 +117,7 @@ impl Session {
         self.flush_due = false;
         self.hooked = hooked;
         self.overridden = overridden;
+        self.out_of_band = false;
     }
 
     /// Sets what a user may change between two windows.
