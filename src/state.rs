@@ -4,6 +4,7 @@
 //! The tables are captured, as `_pickle` captures them: rebinding `copyreg.dispatch_table` later has
 //! no effect, changing it has. Nothing here may be looked up again on the hot path.
 
+use crate::object::bytes_io::BytesIo;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -101,8 +102,10 @@ pub struct State {
     pub reverse_name_mapping: Py<PyDict>,
     /// `_compat_pickle.REVERSE_IMPORT_MAPPING`.
     pub reverse_import_mapping: Py<PyDict>,
-    /// `_io.BytesIO`, `_io.FileIO`, `_io.BufferedReader`.
-    pub files: [Py<PyAny>; 3],
+    /// `_io.BytesIO`.
+    pub bytes_io: BytesIo,
+    /// `_io.FileIO`, `_io.BufferedReader`.
+    pub files: [Py<PyAny>; 2],
     /// `codecs.encode`.
     pub codecs_encode: Py<PyAny>,
     /// `functools.partial`.
@@ -177,7 +180,8 @@ impl State {
             import_mapping: table(&compat, "IMPORT_MAPPING")?,
             reverse_name_mapping: table(&compat, "REVERSE_NAME_MAPPING")?,
             reverse_import_mapping: table(&compat, "REVERSE_IMPORT_MAPPING")?,
-            files: [file("BytesIO")?, file("FileIO")?, file("BufferedReader")?],
+            bytes_io: BytesIo::new(io.getattr("BytesIO")?)?,
+            files: [file("FileIO")?, file("BufferedReader")?],
             codecs_encode: py.import("codecs")?.getattr("encode")?.unbind(),
             partial: py.import("functools")?.getattr("partial")?.unbind(),
             getattr: builtins.getattr("getattr")?.unbind(),

@@ -256,7 +256,8 @@ fn new_bytearray(py: Python<'_>, size: usize) -> R<Bound<'_, PyByteArray>> {
 pub fn only_writes(readinto: &Bound<'_, PyAny>) -> bool {
     let py = readinto.py();
     let state = State::get(py);
-    let [memory, file, buffered] = &state.files;
+    let memory = state.bytes_io.class();
+    let [file, buffered] = &state.files;
     // SAFETY: a live object; `__self__` of a function in C is borrowed, or NULL.
     let owner = unsafe {
         if pyffi::PyCFunction_Check(readinto.as_ptr()) == 0 {

@@ -20,6 +20,7 @@ pub mod boxed;
 pub mod buffer;
 pub mod build;
 pub mod by_name;
+pub mod bytes_io;
 pub mod bytes_out;
 pub mod cell;
 pub mod classes;

@@ -4,7 +4,8 @@
 //! what `peek` showed, or what one read gave. An opcode that is not wholly in the window is
 //! fetched in pieces (`pieces.rs`), with exactly the calls on the file that C makes, so that the file is
 //! left exactly where C leaves it. A frame limits the window: no read may cross its end.
-//! This file must not know opcodes.
+//! A BytesIO shows only where it stands, not how it came there: of it more is read at once (`foresee`).
+//! This file must not know opcodes, but for those before a frame.
 
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
@@ -12,6 +13,8 @@ use pyo3::types::PyBytes;
 
 use crate::compat::QUIRKS;
 use crate::errors;
+use crate::format::opcode::op;
+use crate::object::bytes_io;
 use crate::object::cursor::Cursor;
 use crate::object::filling::{self, Filling};
 use crate::object::{R, Raised, attr, make, number};
@@ -24,6 +27,13 @@ const PREFETCH: usize = 128 * 1024;
 /// 3.15.)
 const CHUNK: usize = 1024 * 1024;
 
+/// Bytes of FRAME with the size of the frame.
+const HEADER: usize = 9;
+
+/// Bytes of a stream without frames that are read at once of a BytesIO: few first, then more and more.
+const LEAST_AHEAD: usize = 64;
+const MOST_AHEAD: usize = 1 << 14;
+
 /// See the module.
 pub struct Input<'a> {
     source: Source<'a>,
@@ -33,6 +43,10 @@ pub struct Input<'a> {
     before: usize,
     /// Where the open frame ends in the window.
     frame_end: Option<usize>,
+    /// Bytes that were last read of a BytesIO beyond what C would read; 0 if none may be (see [`Input::foresee`]).
+    ahead: usize,
+    /// The next opcode is read as C reads it.
+    exact: bool,
 }
 
 enum Source<'a> {
@@ -45,6 +59,10 @@ struct File {
     window: Option<Py<PyBytes>>,
     /// Up to here the window has been read from the file, and not just seen by `peek`.
     passed: usize,
+    /// The window is a frame.
+    is_frame: bool,
+    /// The window has been read beyond what C would have read by now.
+    over: bool,
     methods: Methods,
 }
 
@@ -58,6 +76,8 @@ pub struct Methods {
     readinto: Option<Py<PyAny>>,
     read: Py<PyAny>,
     readline: Py<PyAny>,
+    /// The file is a BytesIO: only where it stands when code of users runs is to be seen, not how it came there.
+    is_bytes_io: bool,
 }
 
 impl Methods {
@@ -78,7 +98,12 @@ impl Methods {
                 "file must have 'read' and 'readline' attributes",
             ));
         };
+        let is_bytes_io = match (&peek, &readinto) {
+            (None, Some(readinto)) => bytes_io::is_read_by(file, [&read, readinto, &readline]),
+            _ => false,
+        };
         Ok(Methods {
+            is_bytes_io,
             peek: peek.map(Bound::unbind),
             readinto: readinto.map(Bound::unbind),
             read: read.unbind(),
@@ -107,6 +132,8 @@ impl Parked {
             file: File {
                 window: None,
                 passed: 0,
+                is_frame: false,
+                over: false,
                 methods,
             },
             at: 0,
@@ -121,6 +148,8 @@ impl Parked {
             at: self.at,
             before: 0_usize.wrapping_sub(self.at),
             frame_end: self.frame_end,
+            ahead: 0,
+            exact: false,
         }
     }
 
@@ -147,6 +176,8 @@ impl<'a> Input<'a> {
             at: 0,
             before: 0,
             frame_end: None,
+            ahead: 0,
+            exact: false,
         }
     }
 
@@ -264,11 +295,12 @@ impl<'a> Input<'a> {
                 "read would overflow (invalid bytecode)",
             ));
         }
+        self.settle(py)?;
         let Source::File(file) = &mut self.source else {
             return Err(truncated(py));
         };
         file.pass(py, self.at)?;
-        let window = if len > CHUNK {
+        let window = if len > CHUNK && !file.methods.is_bytes_io {
             file.read_much(py, len)?
         } else {
             file.read_some(py, len)?
@@ -283,6 +315,7 @@ impl<'a> Input<'a> {
         };
         let size = window.bytes.bind(py).as_bytes().len();
         file.passed = if window.peeked { 0 } else { size };
+        (file.is_frame, file.over) = (false, false);
         let old = file.window.replace(window.bytes);
         self.before = self.position();
         self.at = 0;
@@ -312,6 +345,7 @@ impl<'a> Input<'a> {
             self.at += len;
             return Ok(len);
         }
+        self.settle(py)?;
         let Source::File(file) = &mut self.source else {
             return Err(truncated(py));
         };
@@ -346,19 +380,38 @@ impl<'a> Input<'a> {
         len: usize,
     ) -> R<Bound<'py, PyAny>> {
         self.enter(py, len)?;
-        let window = self.window(py);
-        let here = (window.len() - self.at).min(len);
+        if self.window(py).len() - self.at <= len {
+            self.settle(py)?;
+        }
+        let left = self.window(py).len() - self.at;
+        let here = left.min(len);
         // At the end of the window C reads on, even to read nothing.
-        let beyond = here < len || window.len() == self.at;
+        let beyond = here < len || left == 0;
         if beyond && matches!(self.source, Source::Memory(_)) {
             return Err(truncated(py));
+        }
+        if let Source::File(file) = &mut self.source
+            && file.methods.is_bytes_io
+            && here == 0
+            && !array
+            && len != 1
+        {
+            // What is not there takes no memory. A single byte would be one that others have too.
+            file.pass(py, self.at)?;
+            let window = file.read_some(py, len)?;
+            let bytes = window.bytes.into_bound(py);
+            if bytes.as_bytes().len() < len {
+                return Err(truncated(py));
+            }
+            self.before = self.before.wrapping_add(len);
+            return Ok(bytes.into_any());
         }
         let zeroed = match &self.source {
             Source::File(file) if beyond => len < WORTH_ASKING || !file.methods.only_write(py),
             _ => false,
         };
         let mut filling = Filling::new(py, array, len.min(here.max(CHUNK)), zeroed)?;
-        let part = window.last(window.len() - self.at).first(here);
+        let part = self.window(py).last(left).first(here);
         if !filling.append(part) {
             return Err(truncated(py));
         }
@@ -378,17 +431,119 @@ impl<'a> Input<'a> {
     pub fn begin_frame(&mut self, py: Python<'_>, len: usize) -> R<()> {
         self.frame_end = None;
         self.fetch(py, len)?;
+        if let Source::File(file) = &mut self.source {
+            file.is_frame = file.window(py).len() - self.at == len;
+        }
         if QUIRKS.frames_enforced {
             self.frame_end = Some(self.at + len);
         }
         Ok(())
     }
 
-    /// A pickle is over: moves the file behind what was used of what `peek` showed.
+    /// Allows reading a BytesIO beyond what C would have read: as long as only plain data is loaded, nobody sees
+    /// where it stands. Whoever executes opcodes of a window that [`Input::is_over`] has to [`Input::settle`] before
+    /// code of users runs.
+    pub fn allow_ahead(&mut self) {
+        self.ahead = 1;
+    }
+
+    /// Takes [`Input::allow_ahead`] back: there is more than plain data.
+    pub fn forbid_ahead(&mut self) {
+        self.ahead = 0;
+    }
+
+    /// Whether the file is a BytesIO.
+    pub fn is_bytes_io(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.methods.is_bytes_io)
+    }
+
+    /// Whether the file stands behind what C would have read by now.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.over)
+    }
+
+    /// Moves a file that is ahead to where C would have it; from now on it is read as C reads it.
+    ///
+    /// # Errors
+    /// What the file raises.
+    pub fn settle(&mut self, py: Python<'_>) -> R<()> {
+        let at = self.at;
+        let Source::File(file) = &mut self.source else {
+            return Ok(());
+        };
+        if !file.over {
+            return Ok(());
+        }
+        let left = file.window(py).len() - at;
+        let old = file.window.take();
+        (file.passed, file.over) = (0, false);
+        let read = file.methods.read.bind(py);
+        let moved = if left == 0 {
+            Ok(())
+        } else {
+            bytes_io::step_back(read, left)
+        };
+        self.before = self.position();
+        (self.at, self.exact) = (0, true);
+        drop(old.map(|old| old.into_bound(py)));
+        moved
+    }
+
+    /// Reads what is next in a BytesIO, more than an opcode. True if it is in the window.
+    ///
+    /// It is the header of a frame, most often, for which C makes three calls, and those for PROTO two more; or what
+    /// comes next of a stream without frames, if that is allowed.
+    ///
+    /// # Errors
+    /// What the file raises.
+    pub fn foresee(&mut self, py: Python<'_>) -> R<bool> {
+        let first = self.position() == 0;
+        let exact = std::mem::take(&mut self.exact);
+        let Source::File(file) = &mut self.source else {
+            return Ok(false);
+        };
+        if !file.methods.is_bytes_io || exact || self.at < file.window(py).len() {
+            return Ok(false);
+        }
+        let size = if first {
+            HEADER + 2
+        } else if file.is_frame {
+            HEADER
+        } else if self.ahead > 0 {
+            self.ahead = (self.ahead * 4).clamp(LEAST_AHEAD, MOST_AHEAD);
+            self.ahead
+        } else {
+            return Ok(false);
+        };
+        let window = file.read_some(py, size)?;
+        let bytes = window.bytes.as_bytes(py);
+        let count = bytes.len();
+        let is_header = match bytes.split_first_chunk::<HEADER>() {
+            Some(([op::FRAME, ..], [])) => true,
+            Some(([op::PROTO, 4..=5, op::FRAME, ..], rest)) => rest.len() == 2,
+            _ => false,
+        };
+        if is_header || self.ahead > 0 && count > 0 {
+            self.frame_end = None;
+            self.set_window(py, window, 1)?;
+            if let Source::File(file) = &mut self.source {
+                file.over = !is_header;
+            }
+            return Ok(true);
+        }
+        if count > 0 {
+            bytes_io::step_back(file.methods.read.bind(py), count)?;
+        }
+        Ok(false)
+    }
+
+    /// A pickle is over: moves the file behind what was used of the window.
     ///
     /// # Errors
     /// What the file raises.
     pub fn finish(&mut self, py: Python<'_>) -> R<()> {
+        self.settle(py)?;
         match &mut self.source {
             Source::Memory(_) => Ok(()),
             Source::File(file) => file.pass(py, self.at),

@@ -87,6 +87,10 @@ pub struct Machine {
     large: bool,
     /// Whether a frame ends where the window ends.
     framed: bool,
+    /// Only opcodes of plain data are executed.
+    plain: bool,
+    /// The file is ahead of the window: see [`Input::settle`].
+    over: bool,
     /// The index of the last dict that was made before its items.
     last_dict: usize,
     /// Where the last look for signals between two windows was.
@@ -282,11 +286,31 @@ pub fn load_into<'py>(
     result
 }
 
+/// Moves a file that is ahead to where C would have it, beside an exception.
+#[cold]
+fn settled(py: Python<'_>, raised: Raised, input: &mut Input<'_>) -> Raised {
+    let err = raised.take(py);
+    if let Err(second) = input.settle(py) {
+        drop(second.take(py));
+    }
+    Raised::new(py, err)
+}
+
 impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
         self.looked = 0;
-        let step = self.run(cx, input);
+        if input.is_bytes_io()
+            && cx.options.decoding.is_none()
+            && cx.memo.with(cx.py, |memo| memo.next() == 0)
+        {
+            input.allow_ahead();
+        }
+        let step = if input.rest(cx.py).is_empty() {
+            Ok(Step::More)
+        } else {
+            self.run(cx, input)
+        };
         self.go_on(cx, input, step)
     }
 
@@ -301,6 +325,9 @@ impl Machine {
         self.pause.end();
         if let Err(raised) = result {
             result = Err(self.add_notes(cx, raised, input));
+            if input.is_over() {
+                result = result.map_err(|raised| settled(cx.py, raised, input));
+            }
         }
         if self.loose && cx.visible {
             // Whoever looks at the memo now finds what C has there.
@@ -350,7 +377,11 @@ impl Machine {
                         return Err(raised);
                     }
                 }
-                Step::More | Step::Attach => {}
+                Step::Attach => {
+                    input.settle(cx.py)?;
+                    input.forbid_ahead();
+                }
+                Step::More => {}
             }
             self.look(cx, input)?;
             step = self.run(cx, input);
@@ -362,6 +393,8 @@ impl Machine {
     fn run(&mut self, cx: &Context<'_, '_>, input: &mut Input<'_>) -> R<Step> {
         let py = cx.py;
         self.framed = input.is_framed();
+        self.over = input.is_over();
+        self.plain = self.over || !cx.attached;
         let window = input.rest(py);
         self.large = window.len() > LARGE;
         self.pause(cx);

@@ -23,6 +23,9 @@ use crate::state::State;
 #[cold]
 #[inline(never)]
 pub fn step(machine: &mut Machine, cx: &Context<'_, '_>, input: &mut Input<'_>) -> R<Step> {
+    if input.foresee(cx.py)? {
+        return Ok(Step::More);
+    }
     let mut piece = std::mem::take(&mut machine.piece);
     piece.clear();
     let result = fetch(machine, cx, input, &mut piece).and_then(|done| {
@@ -31,6 +34,7 @@ pub fn step(machine: &mut Machine, cx: &Context<'_, '_>, input: &mut Input<'_>) 
         }
         // The piece ends with its opcode, and no frame with it.
         machine.framed = true;
+        (machine.plain, machine.over) = (!cx.attached, false);
         run::run(machine, cx, Cursor::new(&piece)).0
     });
     machine.piece = piece;

@@ -21,7 +21,8 @@ pub enum Step {
     Frame(usize),
     /// The window does not hold the next opcode.
     More,
-    /// The next opcode is not one of plain data, and PyO3 does not know that the thread is attached.
+    /// The next opcode is not one of plain data, and PyO3 does not know that the thread is attached, or the file
+    /// does not stand where it should.
     Attach,
 }
 
@@ -160,7 +161,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         // In front of all that is not plain data.
         macro_rules! attached {
             () => {
-                if !cx.attached {
+                if machine.plain {
                     *place = start;
                     return Ok(Step::Attach);
                 }
@@ -471,6 +472,10 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 check!(machine.protocol(cx, proto));
             }
             Op::Frame => {
+                if machine.over {
+                    *place = start;
+                    return Ok(Step::Attach);
+                }
                 let len = take!();
                 // C looks at the frame that is open before it looks at the length.
                 if machine.framed && !at.is_empty() {
