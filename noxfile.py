@@ -262,7 +262,10 @@ def _on_this_machine(name: str = "") -> pythons.Interpreter:
 
 def _auto_wheel(session: nox.Session) -> str:
     """The wheel of oxipickle-auto, built here."""
-    folder = Path(session.create_tmp())
+    # session.create_tmp() would move the temporary folder of all that follows into the session's
+    # environment, and Ray's workers refuse to start with theirs in there.
+    folder = REPO / "target" / "wheels-auto"
+    shutil.rmtree(folder, ignore_errors=True)
     session.install("pip")
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "./auto")
     [wheel] = folder.glob("oxipickle_auto-*.whl")
