@@ -1,4 +1,4 @@
-"""The native engine: the ten names that `pickle` takes from `_pickle`, and nothing else.
+"""The native engine: the ten names that `pickle` takes from `_pickle`, and one for `activation`.
 
 The signatures are those that typeshed gives `_pickle`, so that a program type-checks alike with
 either; stubtest compares them with the built module.
@@ -131,3 +131,6 @@ class Unpickler:
     def find_class(self, module_name: str, global_name: str, /) -> Any: ...
     # Before 3.13 for subclasses and instances to define; there is no default to call.
     def persistent_load(self, pid: Any, /) -> Any: ...
+
+# Lets the methods of our class serve objects of C's class too; with None of no other again.
+def _serve_also(ours: type, theirs: type | None) -> None: ...

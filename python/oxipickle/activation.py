@@ -15,7 +15,8 @@ What it cannot reach, and what `status()` lists, is what holds the old objects o
 
 - classes derived early from `pickle.Pickler` or `pickle.Unpickler`, such as cloudpickle's: the base
   of a class with another layout cannot be changed, and what else would break if a class were made
-  anew, only its author knows. In the module of such a class the name of the base stays as it is;
+  anew, only its author knows. In the module of such a class the name of the base stays as it is,
+  and our classes' methods serve its objects too (`_serve_derived`);
 - class attributes, default arguments and closures;
 - the pure-Python `pickle._Pickler` and `pickle._Unpickler` and what derives from them;
 - other processes.
@@ -224,11 +225,24 @@ def _replace(how: str) -> None:
             _replaced[slot] = _Replaced(place, place.stock if found is place.ours else found)
             changed.append(slot)
             place.put(place.ours)
+        _serve_derived(True)
     except BaseException:
         _restore(changed)
         raise
     if _how is None or (_how == _BLOCK and how != _BLOCK and not _requested):
         _how, _since = how, time.time()
+
+
+def _serve_derived(on: bool) -> None:
+    """Lets classes derived from C's call `pickle.Pickler.dump(self, object)` as they did before.
+
+    That name means our class while oxipickle is installed, and methods of a class written in C
+    refuse objects of any other.
+    """
+    for name in ("Pickler", "Unpickler"):
+        theirs = getattr(_stock, name, None)
+        early = (cls for cls in _holders_of.derived(theirs) if cls not in _twins) if theirs else ()
+        native._serve_also(getattr(native, name), theirs if on and any(early) else None)
 
 
 def _restore(slots: Iterable[tuple[int, Any]]) -> list[str]:
@@ -240,7 +254,9 @@ def _restore(slots: Iterable[tuple[int, Any]]) -> list[str]:
 def _end() -> list[str]:
     global _how, _since
     _how = _since = None
-    return _restore(_replaced)
+    left = _restore(_replaced)
+    _serve_derived(False)
+    return left
 
 
 def _import_pickle() -> None:

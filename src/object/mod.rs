@@ -51,6 +51,7 @@ pub mod recipes;
 pub mod signals;
 pub mod templates;
 pub mod text;
+pub mod two_way;
 pub mod types;
 pub mod window;
 pub mod world;

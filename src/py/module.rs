@@ -1,13 +1,14 @@
-//! The module `oxipickle._pickle`: the ten names that `pickle.py` imports, and nothing else.
+//! The module `oxipickle._pickle`: the ten names that `pickle.py` imports, and one for `activation.py`.
 
-use pyo3::exceptions::PyImportError;
+use pyo3::exceptions::{PyImportError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use super::functions;
 use super::pickler::Pickler;
 use super::unpickler::Unpickler;
 use crate::object::buffer::PickleBuffer;
-use crate::object::{build, by_name, classes, entries, instance, interpreter, templates};
+use crate::object::{build, by_name, classes, entries, instance, interpreter, templates, two_way};
 use crate::state::State;
 
 /// Optimized implementation of the pickle module.
@@ -44,6 +45,19 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Unpickler>()?;
     module.add_class::<PickleBuffer>()?;
     functions::register(module)?;
+    module.add_function(wrap_pyfunction!(serve_also, module)?)?;
     // PyO3 lists the names; `_pickle` has no `__all__`.
     module.delattr("__all__")
+}
+
+/// Lets the methods of `ours`, one of our classes, serve objects of C's class `theirs` as well; with
+/// None of no other class again.
+#[pyfunction]
+#[pyo3(name = "_serve_also")]
+fn serve_also(ours: &Bound<'_, PyType>, theirs: Option<&Bound<'_, PyType>>) -> PyResult<()> {
+    let py = ours.py();
+    if !ours.is(py.get_type::<Pickler>()) && !ours.is(py.get_type::<Unpickler>()) {
+        return Err(PyTypeError::new_err("a class of oxipickle is needed"));
+    }
+    two_way::serve(ours, theirs)
 }
