@@ -109,14 +109,15 @@ def recipes() -> list[pathlib.Path]:
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda path: path.stem)
 def test_recipe_of_the_documentation(recipe: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """They switch on by themselves, here where the start-up files of oxipickle-auto do nothing."""
+    """They switch on by themselves: here the start-up files do so on request only."""
     engine = recipe.stem.partition("_")[0]
     reason = missing({"dask": "distributed"}.get(engine, engine)) if engine != "pool" else None
     if reason is not None:
         pytest.skip(reason)
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
+        "import sys, _oxipickle_auto\n"
         "sys.meta_path[:] = [one for one in sys.meta_path if not hasattr(one, 'busy')]\n"
+        "_oxipickle_auto.start_if_asked()  # as with `enable --on-request`\n"
     )
     printed = run(str(recipe), PYTHONPATH=str(tmp_path))
     assert printed.splitlines()[-1] == "True", printed
