@@ -9,6 +9,8 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -103,24 +105,44 @@ def test_only_workers_with(program: tuple[str, ...]) -> None:
     assert said["worker"]["missed"] == []
 
 
+@pytest.fixture
+def on_request(tmp_path: pathlib.Path) -> dict[str, str]:
+    """Variables of a process where the start-up files act on request only, and of its children.
+
+    As with `enable --on-request`; here oxipickle-auto is installed, which always acts.
+    """
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, _oxipickle_auto\n"
+        "sys.meta_path[:] = [one for one in sys.meta_path if not hasattr(one, 'busy')]\n"
+        "_oxipickle_auto.start_if_asked()\n"
+    )
+    return {"PYTHONPATH": str(tmp_path)}
+
+
 def recipes() -> list[pathlib.Path]:
     return sorted(RECIPES.glob("*.py"))
 
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda path: path.stem)
-def test_recipe_of_the_documentation(recipe: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """They switch on by themselves: here the start-up files do so on request only."""
+def test_recipe_of_the_documentation(recipe: pathlib.Path, on_request: dict[str, str]) -> None:
+    """They switch on by themselves."""
     engine = recipe.stem.partition("_")[0]
     reason = missing({"dask": "distributed"}.get(engine, engine)) if engine != "pool" else None
     if reason is not None:
         pytest.skip(reason)
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, _oxipickle_auto\n"
-        "sys.meta_path[:] = [one for one in sys.meta_path if not hasattr(one, 'busy')]\n"
-        "_oxipickle_auto.start_if_asked()  # as with `enable --on-request`\n"
-    )
-    printed = run(str(recipe), PYTHONPATH=str(tmp_path))
+    printed = run(str(recipe), **on_request)
     assert printed.splitlines()[-1] == "True", printed
+
+
+def test_command_line_of_a_dask_worker_in_the_documentation(on_request: dict[str, str]) -> None:
+    reason = missing("distributed")
+    if reason is not None:
+        pytest.skip(reason)
+    page = (RECIPES.parent / "engines.md").read_text(encoding="utf-8")
+    [options] = re.findall(r"`dask worker (.+?)\s+tcp://scheduler:8786`", page)
+    for arguments, installed in ((shlex.split(options), True), ([], False)):
+        printed = run("dask_command_line.py", *arguments, **on_request)
+        assert printed.splitlines()[-1] == str(installed), printed
 
 
 def test_there_are_recipes() -> None:
