@@ -6,8 +6,8 @@ Each workload is a program of its own that says how many operations a second it 
 by itself and by `python -m oxipickle run`, so that workers have what the program has. CPU time is
 that of the whole program with its workers, from start to end; where other programs run beside it,
 it says more than the rate. Workloads whose library is missing are named and left out. `--write`
-puts all figures into benches/results/engines-cpython-VERSION.json. What a start costs is
-benches/start.py's.
+puts all figures into benches/results/engines-cpython-VERSION.json, in the place of those of the
+same workloads. What a start costs is benches/start.py's.
 """
 
 from __future__ import annotations
@@ -70,27 +70,36 @@ def queue() -> None:
     process.join()
 
 
-def task(value: dict[str, Any]) -> dict[str, Any]:
+def task(value: Any) -> Any:
     return value
+
+
+def through_executor(values: list[Any]) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(task, values[0]).result()
+        with timed(len(values)):
+            for _ in pool.map(task, values):
+                pass
 
 
 def executor() -> None:
     """Tasks of a `ProcessPoolExecutor` that take a message and give it back."""
-    from concurrent.futures import ProcessPoolExecutor
+    through_executor([message(number) for number in range(20_000)])
 
-    context = multiprocessing.get_context("spawn")
-    messages = [message(number) for number in range(8000)]
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        pool.submit(task, messages[0]).result()
-        with timed(len(messages)):
-            list(pool.map(task, messages))
+
+def batches() -> None:
+    """Tasks of a `ProcessPoolExecutor` that take a thousand messages and give them back."""
+    through_executor([[message(number) for number in range(1000)] for _ in range(300)])
 
 
 def joblib() -> None:
     """Small tasks of `joblib.Parallel`, one at a time."""
     import joblib as library
 
-    messages = [message(number) for number in range(3000)]
+    messages = [message(number) for number in range(10_000)]
     with library.Parallel(n_jobs=2, batch_size=1) as parallel:
         parallel([library.delayed(task)(messages[0])] * 2)
         with timed(len(messages)):
@@ -101,7 +110,7 @@ def dask() -> None:
     """Tasks of a Dask LocalCluster of one process."""
     from distributed import Client, LocalCluster
 
-    messages = [message(number) for number in range(1000)]
+    messages = [message(number) for number in range(3000)]
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
@@ -119,13 +128,13 @@ def cloudpickle() -> None:
         table = {"number": number}
         return lambda value: value + table["number"]
 
-    closures = [closure(number) for number in range(6000)]
+    closures = [closure(number) for number in range(40_000)]
     with timed(len(closures)):
         for one in closures:
             library.loads(library.dumps(one))
 
 
-WORKLOADS = {one.__name__: one for one in (queue, executor, joblib, dask, cloudpickle)}
+WORKLOADS = {one.__name__: one for one in (queue, executor, batches, joblib, dask, cloudpickle)}
 NEEDS = {"joblib": "joblib", "dask": "distributed", "cloudpickle": "cloudpickle"}
 
 
@@ -156,8 +165,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("quartiles need two rounds at least")
 
-    lines = [
+    lines = [  # medians and quartiles
         "| whole program | C, a second | oxipickle, a second | ratio | ratio of CPU time |",
         "| :-- | --: | --: | --: | --: |",
     ]
@@ -175,15 +186,21 @@ def main() -> int:
         def median(side: str, key: str, runs: Any = runs) -> float:
             return statistics.median(run[key] for run in runs[side])
 
-        stock, ours = median("C", "rate"), median("oxipickle", "rate")
+        def rates(side: str, runs: Any = runs) -> str:
+            low, middle, high = statistics.quantiles((run["rate"] for run in runs[side]), n=4)
+            return f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
+
+        gain = median("oxipickle", "rate") / median("C", "rate")
         saved = median("C", "cpu") / median("oxipickle", "cpu")
         what = str(WORKLOADS[name].__doc__).rstrip(".")
-        lines.append(f"| {what} | {stock:,.0f} | {ours:,.0f} | {ours / stock:.2f} | {saved:.2f} |")
+        cells = (what, rates("C"), rates("oxipickle"), f"{gain:.2f}", f"{saved:.2f}")
+        lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     if options.write:
         version = platform.python_version()
-        document = {"python": version, "runs": rows}
         path = HERE / "results" / f"engines-cpython-{version}.json"
+        before = json.loads(path.read_text())["runs"] if path.exists() else {}
+        document = {"python": version, "runs": {**before, **rows}}
         path.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
