@@ -171,6 +171,7 @@ def test_dispatch_table_member() -> None:
     )
 
 
+@pytest.mark.skipif(C_HOOKS_READ_ONLY, reason="3.13.0 alone words it so; we follow 3.13.1")
 @pytest.mark.parametrize("base", ["Pickler", "Unpickler"])
 def test_unknown_attributes(base: str) -> None:
     make = pickler if base == "Pickler" else unpickler
