@@ -253,6 +253,45 @@ def test_what_is_missed_is_listed_by_module_and_kind() -> None:
     )
 
 
+def test_classes_are_neither_compared_nor_hashed() -> None:
+    """A metaclass may have an `__eq__` of its own; one in typing warns since 3.15."""
+    fresh(
+        """
+        import pickle
+
+        class Meta(type):
+            __hash__ = None
+
+            def __eq__(cls, other):
+                raise AssertionError("compared")
+
+        class Early(pickle.Pickler, metaclass=Meta):
+            loads = staticmethod(pickle.loads)
+
+        class Keeper(metaclass=Meta):
+            table = [pickle.load]
+
+            def __init__(self):
+                self.encode = pickle.dumps
+
+        keeper = Keeper()
+        Keeper.keeper = keeper
+        import oxipickle
+        oxipickle.install()
+        missed = {(one.name, one.kind) for one in oxipickle.status().missed}
+        assert missed == {
+            ("Early", "derived class"),
+            ("Early.loads", "class attribute"),
+            ("Keeper.table", "container"),
+            ("Keeper", "keeper"),
+        }, missed
+        oxipickle.uninstall()
+        assert oxipickle.status().state == "off"
+        """,
+        *("-W", "error"),
+    )
+
+
 def test_nothing_is_missed_by_what_is_imported_afterwards() -> None:
     fresh(
         """

@@ -74,14 +74,17 @@ def module_names(objects: Mapping[int, Any]) -> Iterator[tuple[str, dict[str, An
 
 
 def derived(base: type) -> Iterator[type]:
-    """All classes derived from `base`, at any distance, each once."""
-    seen = {base}
+    """All classes derived from `base`, at any distance, each once.
+
+    Known by their `id`, here as in all of this file: a metaclass may compare and hash as it likes.
+    """
+    seen = {id(base)}
     waiting = [base]
     while waiting:
         subclasses: list[type] = type.__subclasses__(waiting.pop())
         for cls in subclasses:
-            if cls not in seen:
-                seen.add(cls)
+            if id(cls) not in seen:
+                seen.add(id(cls))
                 waiting.append(cls)
                 yield cls
 
@@ -138,7 +141,8 @@ def _of_class(cls: type, objects: Mapping[int, Any]) -> Iterator[Holder]:
     if module.partition(".")[0] in _OWN:
         return
     for key, value in list(type.__getattribute__(cls, "__dict__").items()):
-        inner = value.__func__ if type(value) in (staticmethod, classmethod) else value
+        wraps = type(value) is staticmethod or type(value) is classmethod
+        inner = value.__func__ if wraps else value
         if id(inner) in objects:
             yield Holder(module, f"{name}.{key}", "class attribute", described(inner))
 
@@ -159,7 +163,9 @@ def _of_function(function: types.FunctionType, objects: Mapping[int, Any]) -> It
             yield Holder(module, function.__qualname__, "closure", described(value))
 
 
-_CONTAINERS: set[type] = {dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict}
+_CONTAINERS = {
+    id(kind) for kind in (dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict)
+}
 #: What refers to objects on behalf of something that is looked at otherwise, or for a moment only.
 _PASSED_OVER: tuple[type, ...] = (
     type,
@@ -184,7 +190,7 @@ def contained(functions: Sequence[Any]) -> Iterator[Holder]:
     """
     containers = {}
     for one in gc.get_referrers(*functions):
-        if type(one) in _CONTAINERS:
+        if id(type(one)) in _CONTAINERS:
             containers[id(one)] = one
         else:
             yield from _of_keeper(one, functions)
@@ -198,7 +204,7 @@ def contained(functions: Sequence[Any]) -> Iterator[Holder]:
                 yield from _holdings(module, f"{name}.{key}", "container", value, functions)
     # The attributes of an object may be in a dict of its own.
     for one in gc.get_referrers(*containers.values()):
-        if type(one) not in _CONTAINERS:
+        if id(type(one)) not in _CONTAINERS:
             for value in gc.get_referents(one):
                 if id(value) in containers:
                     yield from _of_keeper(one, functions, value)

@@ -134,7 +134,7 @@ def _missed(twins: dict[type, type]) -> tuple[Holder, ...]:
     found = []
     for base in (stock.Pickler, stock.Unpickler):
         for cls in _holders.derived(base):
-            if cls not in twins:
+            if not any(cls is old for old in twins):
                 holds = _holders.described(cls.__base__)
                 found.append(Holder(*_holders.qualified_name(cls), "derived class", holds))
     for old in twins:

@@ -241,8 +241,9 @@ def _serve_derived(on: bool) -> None:
     """
     for name in ("Pickler", "Unpickler"):
         theirs = getattr(_stock, name, None)
-        early = (cls for cls in _holders_of.derived(theirs) if cls not in _twins) if theirs else ()
-        native._serve_also(getattr(native, name), theirs if on and any(early) else None)
+        made_anew = {id(cls) for cls in _twins}
+        early = on and theirs and {id(cls) for cls in _holders_of.derived(theirs)} - made_anew
+        native._serve_also(getattr(native, name), theirs if early else None)
 
 
 def _restore(slots: Iterable[tuple[int, Any]]) -> list[str]:
