@@ -105,6 +105,10 @@ class NamedWithDict(Triple):
     pass
 
 
+class ManyWithDict(Many):
+    pass
+
+
 class NamedOverIter(Triple):
     __slots__ = ()
 
@@ -236,6 +240,12 @@ def deleted() -> Any:
     return od
 
 
+def emptied(obj: Any) -> Any:
+    obj.attribute = 1
+    del obj.attribute
+    return obj
+
+
 def with_dict(obj: Any, **attributes: Any) -> Any:
     obj.__dict__.update(attributes)
     return obj
@@ -282,6 +292,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "empty": Empty,
     "slotted named": lambda: SlottedNamed(1, 2, text()),
     "named with dict": lambda: with_dict(NamedWithDict(1, 2, 3), x=1),
+    "named without attributes": lambda: NamedWithDict(text(), [1], 3),
+    "named with an empty dict": lambda: emptied(ManyWithDict(1, text(), [3], 4, 5)),
     "named over iter": lambda: NamedOverIter(1, 2, 3),
     "ordered": lambda: collections.OrderedDict(a=text(), b=[1], c=2),
     "ordered empty": collections.OrderedDict,
@@ -406,6 +418,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "one slot": lambda v: Slots(b=v),
     "named": lambda v: Triple(text(), v, text(1)),
     "named of one": lambda v: Named(v),
+    "named without attributes": lambda v: ManyWithDict(text(), v, [v], v, text()),
     "named of five": lambda v: Many(text(), v, [v], v, text()),
     "ordered": lambda v: collections.OrderedDict({"k": v, "l": text(), "m": v}),
     "ordered and state": lambda v: with_dict(collections.OrderedDict({"k": v}), after=text()),
@@ -682,6 +695,7 @@ def test_instance_changed(name: str) -> None:
         "own timedelta",
         "exception",
         "own fraction",
+        "named without attributes",
     ):
 
         def make(maker: str = maker) -> Any:
@@ -691,6 +705,29 @@ def test_instance_changed(name: str) -> None:
             return [MAKERS[maker](), obj, MAKERS[maker]()]
 
         same_bytes(make, [2, 5])
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_named_tuple_gets_attributes_in_the_middle(protocol: int) -> None:
+    """Its state is asked for before its items are written, not behind them."""
+
+    def make() -> Any:
+        first, second = NamedWithDict(1, item := SetsAttribute(), 3), ManyWithDict(1, item, 2, 3, 4)
+        item.targets = [first, second]
+        return [first, second, first]
+
+    same_bytes(make, [protocol], shared=False)
+
+
+class SetsAttribute:
+    """Gives others an attribute when it is pickled."""
+
+    targets: list[Any]
+
+    def __reduce__(self) -> Any:
+        for target in self.targets:
+            target.attribute = "set"
+        return Reduces, ("done",)
 
 
 @pytest.mark.parametrize("protocol", [2, 5])

@@ -112,6 +112,8 @@ pub enum DictPlace {
     Managed,
     /// A pointer to a dict, this many bytes into the object.
     Offset(usize),
+    /// A pointer to a dict, behind the items of an object of variable size (before 3.12).
+    End,
     /// Somewhere else.
     Unknown,
 }
@@ -133,6 +135,7 @@ unsafe fn place(ty: *mut pyffi::PyTypeObject) -> DictPlace {
         match (*ty).tp_dictoffset {
             0 => DictPlace::Absent,
             offset if offset > 0 => DictPlace::Offset(offset as usize),
+            offset if offset == -(size_of::<usize>() as isize) => DictPlace::End,
             _ => DictPlace::Unknown,
         }
     }
@@ -157,21 +160,36 @@ pub fn attributes<'w>(_window: Window<'w>, object: Obj<'w>, place: DictPlace) ->
             // SAFETY: the class has the managed-dict flag, and the self-test knows the layout.
             unsafe { managed(object) }
         }
-        DictPlace::Offset(offset) => {
-            // SAFETY: tp_dictoffset says that a dict pointer, possibly NULL, is there.
-            unsafe {
-                let dict = *object
-                    .as_ptr()
-                    .byte_add(offset)
-                    .cast::<*mut pyffi::PyObject>();
-                if dict.is_null() {
-                    Attributes::Nothing
-                } else {
-                    in_dict(dict)
-                }
-            }
-        }
+        // SAFETY: tp_dictoffset says that a dict pointer is there.
+        DictPlace::Offset(offset) => unsafe { behind(object, offset) },
+        // SAFETY: a negative one counts from the end of the object, whose size is rounded up to whole words.
+        DictPlace::End => unsafe {
+            let ty = pyffi::Py_TYPE(object.as_ptr());
+            let items = pyffi::Py_SIZE(object.as_ptr()).unsigned_abs();
+            let size = (*ty).tp_basicsize as usize + items * (*ty).tp_itemsize as usize;
+            behind(
+                object,
+                size.next_multiple_of(size_of::<usize>()) - size_of::<usize>(),
+            )
+        },
         DictPlace::Managed | DictPlace::Unknown => Attributes::Unreadable,
+    }
+}
+
+/// # Safety
+/// A pointer to a dict, possibly NULL, is so many bytes into the object.
+unsafe fn behind<'w>(object: Obj<'w>, offset: usize) -> Attributes<'w> {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let dict = object
+            .as_ptr()
+            .byte_add(offset)
+            .cast::<*mut pyffi::PyObject>();
+        if (*dict).is_null() {
+            Attributes::Nothing
+        } else {
+            in_dict(*dict)
+        }
     }
 }
 

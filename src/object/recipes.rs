@@ -26,7 +26,7 @@ pub enum Recipe {
     Dict,
     /// The same, attributes in slots: the plan says where.
     Slots(u32),
-    /// The same, a `collections.namedtuple`.
+    /// The same, a `collections.namedtuple` or a class under one, without attributes.
     NamedTuple,
     /// `collections.OrderedDict`.
     OrderedDict,
@@ -154,7 +154,7 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
             .as_ref()
             .and_then(|f| method_of(ty, f, &names.reduce_ex))
         {
-            _ if place == DictPlace::Unknown || cfg!(Py_GIL_DISABLED) => NONE,
+            _ if is_hidden(place) || cfg!(Py_GIL_DISABLED) => NONE,
             Some("datetime.datetime") => just(Recipe::DateTime),
             Some("datetime.time") => just(Recipe::Time),
             _ => NONE,
@@ -167,7 +167,7 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     let Some(reduce) = reduce else {
         return NONE;
     };
-    if place == DictPlace::Unknown || cfg!(Py_GIL_DISABLED) {
+    if is_hidden(place) || cfg!(Py_GIL_DISABLED) {
         return NONE;
     }
     if let Ok(function) = reduce.cast::<PyFunction>() {
@@ -218,6 +218,11 @@ pub(super) fn judge(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     }
 }
 
+/// Whether attributes cannot be got at, or only of an object of variable size, for which one recipe is ready.
+fn is_hidden(place: DictPlace) -> bool {
+    matches!(place, DictPlace::Unknown | DictPlace::End)
+}
+
 /// A class with `object`'s own reduce methods.
 fn over_object(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
     let py = ty.py();
@@ -235,7 +240,7 @@ fn over_object(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
         return match getstate.as_ref().map(Bound::cast::<PyFunction>) {
             Some(Ok(function))
                 if newargs.is_none()
-                    && place != DictPlace::Unknown
+                    && !is_hidden(place)
                     && has_items(ty) == Some(Recipe::Plain)
                     && is_library(function, "UUID.__getstate__", "uuid") =>
             {
@@ -254,13 +259,13 @@ fn over_object(ty: &Bound<'_, PyType>, place: DictPlace) -> Verdict {
             ffi::type_flags(ty.as_type_ptr()) & pyffi::Py_TPFLAGS_TUPLE_SUBCLASS != 0
                 && same_iter(ty, &raw mut pyffi::PyTuple_Type)
         };
-        return if named && tuple && place == DictPlace::Absent && slotnames.is_empty() {
+        return if named && tuple && place != DictPlace::Unknown && slotnames.is_empty() {
             just(Recipe::NamedTuple)
         } else {
             NONE
         };
     }
-    if place == DictPlace::Unknown {
+    if is_hidden(place) {
         return NONE;
     }
     match has_items(ty) {

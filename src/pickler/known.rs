@@ -118,6 +118,7 @@ impl Session {
             Recipe::Date => self.protocol >= 3,
             Recipe::OrderedDict => known::in_order(object),
             Recipe::Exception => known::exception(object).is_some(),
+            Recipe::NamedTuple => matches!(attributes, Attributes::Nothing),
             Recipe::Ast(offset) => known::own_dict(object, offset).is_some(),
             Recipe::Node(offset, plan) => self.fields(object, offset, plan).is_some(),
             Recipe::Slots(plan) => {
