@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from corpus import CASES
-from streams import STREAMS
+from streams import STREAMS, frame, g
 from support import C_ENFORCES_FRAMES, PROTOCOLS, WE_ENFORCE_FRAMES, Raised, attempt, c, explain, ox
 
 #: The file that is being read, and where it stood, by what asked.
@@ -205,6 +205,45 @@ def test_one_load_after_the_other(protocol: int) -> None:
                 log.append((type(value), file.tell(), sorted(unpickler.memo.copy())))
             logs.append(log)
         assert logs[0] == logs[1]
+
+
+def test_what_a_frame_has_made_is_used_behind_it() -> None:
+    """Opcodes of plain data run code of users as soon as an object of theirs is there."""
+    made = g(__name__, "Tells") + b")\x81\x94"
+    behind = b"}h\x00K\x01s" + b"K\x05" * 40 + b"(h\x00t\x85}h\x00K\x02s" + b"K\x05" * 40 + b"."
+    same_places(Hooks.load, b"\x80\x04" + frame(made) + behind)
+    logs = []
+    for mod in (c, ox):
+        for first in (b"\x80\x04" + frame(made + b"."), b"\x80\x02" + made + b"."):
+            file = io.BytesIO(first + b"\x80\x02" + behind)
+            current.append(file)
+            stood.clear()
+            unpickler = mod.Unpickler(file)
+            unpickler.load()
+            at = file.tell()
+            attempt(unpickler.load)
+            current.pop()
+            logs.append((list(stood), at, file.tell()))
+            del unpickler
+    assert logs[:2] == logs[2:]
+    assert [who for who, _ in logs[0][0]].count("hash") == 2
+
+
+def test_a_memo_that_was_assigned_may_hold_anything() -> None:
+    logs = []
+    for mod in (c, ox):
+        file = io.BytesIO(b"\x80\x02}h\x00K\x01s" + b"K\x05" * 40 + b".")
+        unpickler = mod.Unpickler(file)
+        other = mod.Unpickler(io.BytesIO(g(__name__, "Tells") + b")\x81q\x00."))
+        other.load()
+        unpickler.memo = other.memo
+        current.append(file)
+        stood.clear()
+        attempt(unpickler.load)
+        current.pop()
+        logs.append((list(stood), file.tell()))
+    assert logs[0] == logs[1]
+    assert ("hash", 8) in logs[0][0]
 
 
 def attempt_dumps(make: Any) -> bytes:

@@ -254,6 +254,11 @@ impl Unpickler {
 
     #[setter]
     fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.settings.with(value.py(), |settings| {
+            if let Some(input) = &mut settings.input {
+                input.distrust_memo();
+            }
+        });
         unpickler_memo::assign(&self.memo, value).map_err(|raised| raised.take(value.py()))
     }
 

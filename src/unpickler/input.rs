@@ -43,7 +43,10 @@ pub struct Input<'a> {
     before: usize,
     /// Where the open frame ends in the window.
     frame_end: Option<usize>,
-    /// Bytes that were last read of a BytesIO beyond what C would read; 0 if none may be (see [`Input::foresee`]).
+    /// How many bytes were last read of a BytesIO beyond what C would have read ([`Input::foresee`]); 0 if none may be.
+    ///
+    /// As long as only plain data is loaded, nobody sees where it stands. Whoever executes opcodes of a window that
+    /// [`Input::is_over`] has to [`Input::settle`] before code of users runs.
     ahead: usize,
     /// The next opcode is read as C reads it.
     exact: bool,
@@ -123,6 +126,8 @@ pub struct Parked {
     file: File,
     at: usize,
     frame_end: Option<usize>,
+    /// Nothing but plain data has been loaded of it, so that there is nothing else in the memo.
+    plain: bool,
 }
 
 impl Parked {
@@ -138,7 +143,13 @@ impl Parked {
             },
             at: 0,
             frame_end: None,
+            plain: true,
         }
+    }
+
+    /// Says that the memo was exchanged for another, in which anything may be.
+    pub fn distrust_memo(&mut self) {
+        self.plain = false;
     }
 
     /// For the next load: what is left in the window comes first.
@@ -148,7 +159,7 @@ impl Parked {
             at: self.at,
             before: 0_usize.wrapping_sub(self.at),
             frame_end: self.frame_end,
-            ahead: 0,
+            ahead: usize::from(self.plain),
             exact: false,
         }
     }
@@ -191,6 +202,7 @@ impl<'a> Input<'a> {
             file,
             at: std::mem::take(&mut self.at),
             frame_end: self.frame_end.take(),
+            plain: self.ahead > 0,
         })
     }
 
@@ -440,21 +452,9 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Allows reading a BytesIO beyond what C would have read: as long as only plain data is loaded, nobody sees
-    /// where it stands. Whoever executes opcodes of a window that [`Input::is_over`] has to [`Input::settle`] before
-    /// code of users runs.
-    pub fn allow_ahead(&mut self) {
-        self.ahead = 1;
-    }
-
-    /// Takes [`Input::allow_ahead`] back: there is more than plain data.
+    /// There is more than plain data: nothing is read any more that C would not have read.
     pub fn forbid_ahead(&mut self) {
         self.ahead = 0;
-    }
-
-    /// Whether the file is a BytesIO.
-    pub fn is_bytes_io(&self) -> bool {
-        matches!(&self.source, Source::File(file) if file.methods.is_bytes_io)
     }
 
     /// Whether the file stands behind what C would have read by now.

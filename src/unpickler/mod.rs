@@ -89,6 +89,8 @@ pub struct Machine {
     framed: bool,
     /// Only opcodes of plain data are executed.
     plain: bool,
+    /// There is, or has been, more than plain data.
+    mixed: bool,
     /// The file is ahead of the window: see [`Input::settle`].
     over: bool,
     /// The index of the last dict that was made before its items.
@@ -300,11 +302,9 @@ impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
         self.looked = 0;
-        if input.is_bytes_io()
-            && cx.options.decoding.is_none()
-            && cx.memo.with(cx.py, |memo| memo.next() == 0)
-        {
-            input.allow_ahead();
+        if cx.options.decoding.is_some() {
+            // A codec may be code of users.
+            input.forbid_ahead();
         }
         let step = if input.rest(cx.py).is_empty() {
             Ok(Step::More)
@@ -323,6 +323,9 @@ impl Machine {
     ) -> R<Bound<'py, PyAny>> {
         let mut result = self.load_pickle(cx, input, step);
         self.pause.end();
+        if self.mixed {
+            input.forbid_ahead();
+        }
         if let Err(raised) = result {
             result = Err(self.add_notes(cx, raised, input));
             if input.is_over() {
@@ -343,6 +346,7 @@ impl Machine {
     #[inline(always)]
     fn clear(&mut self, py: Python<'_>) {
         self.loose = false;
+        self.mixed = false;
         self.pending.clear();
         self.templates.clear(py);
         self.stack.clear(py);
@@ -379,7 +383,7 @@ impl Machine {
                 }
                 Step::Attach => {
                     input.settle(cx.py)?;
-                    input.forbid_ahead();
+                    self.mixed = true;
                 }
                 Step::More => {}
             }

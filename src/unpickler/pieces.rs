@@ -23,6 +23,9 @@ use crate::state::State;
 #[cold]
 #[inline(never)]
 pub fn step(machine: &mut Machine, cx: &Context<'_, '_>, input: &mut Input<'_>) -> R<Step> {
+    if machine.mixed {
+        input.forbid_ahead();
+    }
     if input.foresee(cx.py)? {
         return Ok(Step::More);
     }

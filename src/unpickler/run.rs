@@ -165,6 +165,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                     *place = start;
                     return Ok(Step::Attach);
                 }
+                machine.mixed = true;
             };
         }
 
