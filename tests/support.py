@@ -448,6 +448,9 @@ def run_child(
     path = [str(TESTS), *(entry for entry in sys.path if entry)]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     env["PYTHONFAULTHANDLER"] = "1"
+    if "LD_PRELOAD" not in env:
+        # What memcheck wants; it does not look into children.
+        env.pop("PYTHONMALLOC", None)
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *args],
         input=stdin,

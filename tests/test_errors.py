@@ -640,6 +640,7 @@ OF_THE_UNREADY = """
 """
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("how", UNREADY)
 @pytest.mark.parametrize("base", ["Pickler", "Unpickler"])
 def test_the_memo_of_objects_that_were_not_initialised(base: str, how: str) -> None:

@@ -248,6 +248,7 @@ STATES_MET_AGAIN = ("instance_and_its_dict", "instance_deleted_and_set_again")
 LOADABLE = [name for name in CASES if name not in ("frames_of_ints", "message", *STATES_MET_AGAIN)]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_corpus_loads(protocol: int) -> None:
     """What C writes, we load to the same graph, from memory and from files."""
@@ -261,6 +262,7 @@ def test_corpus_loads(protocol: int) -> None:
             agree_loaded(ours, theirs, f"{name}, {read}, protocol {protocol}")
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_corpus_loaded_and_dumped_again(protocol: int) -> None:
     """Our dump of what we loaded is C's dump of what C loaded: no name or part is shared less."""
@@ -301,6 +303,7 @@ def test_frames_of_ints_load() -> None:
         assert value == list(range(100_000))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("frames")][::9])
 def test_every_truncation_fails_as_in_c(name: str) -> None:
     """Cut anywhere, a stream ends in the same exception, from memory and from files."""

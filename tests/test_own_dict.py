@@ -120,6 +120,7 @@ def test_instances(name: str, protocol: int, size: str) -> None:
             del mine.new
 
 
+@pytest.mark.usefixtures("short_collections")
 def test_no_reference_is_lost() -> None:
     data = c.dumps(MADE["a module"], 4)
     for end in (b"", b"\xff.", b"R."):

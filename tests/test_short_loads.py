@@ -10,7 +10,6 @@ import collections
 import gc
 import sys
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -127,15 +126,6 @@ def test_the_result_is_that_of_a_long_message(name: str) -> None:
         else:
             assert repr(ours) == repr(theirs)
             assert type(ours) is type(theirs)
-
-
-@pytest.fixture(scope="module")
-def short_collections() -> Iterator[None]:
-    """What the other tests hold is left out of every collection."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("short_collections")
