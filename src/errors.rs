@@ -5,9 +5,9 @@
 
 use pyo3::exceptions as exc;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::PyType;
 
-use crate::object::{R, Raised};
+use crate::object::{R, Raised, attr, convert, fallible};
 use crate::state::State;
 
 /// Raises `ty(text)`.
@@ -15,10 +15,10 @@ use crate::state::State;
 #[inline(never)]
 pub fn raise(ty: &Bound<'_, PyType>, text: &str) -> Raised {
     let py = ty.py();
-    Raised::new(
-        py,
-        PyErr::from_type(ty.clone(), PyString::new(py, text).unbind()),
-    )
+    match fallible::text(py, text) {
+        Ok(text) => Raised::new(py, PyErr::from_type(ty.clone(), text.unbind())),
+        Err(raised) => raised,
+    }
 }
 
 /// `PicklingError(text)`.
@@ -31,21 +31,19 @@ pub fn pickling(py: Python<'_>, text: &str) -> Raised {
 /// surrogates.
 #[cold]
 pub fn pickling_parts(py: Python<'_>, parts: &[Part<'_, '_>]) -> Raised {
-    let join = || -> PyResult<Bound<'_, PyAny>> {
-        let parts = parts.iter().map(|part| match part {
-            Part::Text(text) => PyString::new(py, text).into_any(),
-            Part::Object(object) => (*object).clone(),
-        });
-        let parts: Vec<_> = parts.map(|part| part.str()).collect::<PyResult<_>>()?;
-        PyString::new(py, "").call_method1("join", (parts,))
-    };
-    match join() {
-        Ok(text) => {
-            let class = State::get(py).pickling_error.bind(py);
-            Raised::new(py, PyErr::from_type(class.clone(), text.unbind()))
+    let mut joined = State::get(py).names.empty.bind(py).clone();
+    for part in parts {
+        let part = match part {
+            Part::Text(text) => fallible::text(py, text),
+            Part::Object(object) => object.str().map_err(|err| Raised::new(py, err)),
+        };
+        match part.and_then(|part| convert::concat(&joined, &part)) {
+            Ok(longer) => joined = longer,
+            Err(raised) => return raised,
         }
-        Err(err) => err.into(),
     }
+    let class = State::get(py).pickling_error.bind(py);
+    Raised::new(py, PyErr::from_type(class.clone(), joined.unbind()))
 }
 
 /// A part of a text: ours, or the `str` of an object.
@@ -69,8 +67,8 @@ pub fn unpickling(py: Python<'_>, text: &str) -> Raised {
 #[cold]
 pub fn add_note(py: Python<'_>, err: &PyErr, text: &str) -> R<()> {
     let name = State::get(py).names.add_note.bind(py);
-    err.value(py).call_method1(name, (text,))?;
-    Ok(())
+    let text = fallible::text(py, text)?;
+    attr::call_method1(err.value(py), name, text.as_any()).map(drop)
 }
 
 macro_rules! builtin {
@@ -96,6 +94,8 @@ builtin! {
     attribute_error = PyAttributeError;
     /// `RecursionError(text)`.
     recursion_error = PyRecursionError;
+    /// `BufferError(text)`.
+    buffer_error = PyBufferError;
     /// `EOFError(text)`.
     eof_error = PyEOFError;
 }
@@ -103,5 +103,5 @@ builtin! {
 /// MemoryError, without a text as CPython raises it.
 #[cold]
 pub fn no_memory(py: Python<'_>) -> Raised {
-    Raised::new(py, exc::PyMemoryError::new_err(()))
+    Raised::no_memory(py)
 }

@@ -25,6 +25,16 @@ macro_rules! names {
 
 names! {
     empty = "",
+    dot = ".",
+    sys = "sys",
+    modules = "modules",
+    cast = "cast",
+    unsigned_bytes = "B",
+    readonly = "readonly",
+    toreadonly = "toreadonly",
+    release = "release",
+    raw = "raw",
+    basicsize = "__basicsize__",
     getinitargs = "__getinitargs__",
     newobj = "__newobj__",
     newobj_ex = "__newobj_ex__",

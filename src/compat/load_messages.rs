@@ -6,7 +6,7 @@ use pyo3::types::PyString;
 
 use super::QUIRKS;
 use crate::errors;
-use crate::object::{R, Raised, modules};
+use crate::object::{R, Raised, fallible, modules};
 
 /// The text for a persistent id in a stream whose unpickler has no `persistent_load`.
 pub const NO_PERSISTENT_LOAD: &str = if cfg!(Py_3_12) {
@@ -46,8 +46,8 @@ pub fn dotted<'py>(
         let verb = if cfg!(Py_3_13) { "get" } else { "pickle" };
         let text = format!(
             "Can't {verb} local attribute {} on {}",
-            name.repr()?.to_string_lossy(),
-            module.repr()?.to_string_lossy(),
+            fallible::shown(&name.repr()?)?,
+            fallible::shown(&module.repr()?)?,
         );
         return Err(errors::attribute_error(py, &text));
     }
@@ -60,10 +60,10 @@ pub fn dotted<'py>(
             }
             let text = format!(
                 "Can't resolve path {} on module {}",
-                name.repr()?.to_string_lossy(),
-                module_name.repr()?.to_string_lossy(),
+                fallible::shown(&name.repr()?)?,
+                fallible::shown(&module_name.repr()?)?,
             );
-            let err = PyAttributeError::new_err(text);
+            let err = errors::attribute_error(py, &text).take(py);
             err.set_context(py, Some(step));
             Err(err.into())
         }
@@ -79,15 +79,15 @@ fn replaced(raised: Raised, module: &Bound<'_, PyAny>, name: &Bound<'_, PyString
     if !err.is_instance_of::<PyAttributeError>(py) {
         return err.into();
     }
-    let text = || -> PyResult<String> {
+    let text = || -> R<String> {
         Ok(format!(
             "Can't get attribute {} on {}",
-            name.repr()?.to_string_lossy(),
-            module.repr()?.to_string_lossy(),
+            fallible::shown(&name.repr()?)?,
+            fallible::shown(&module.repr()?)?,
         ))
     };
     match text() {
         Ok(text) => errors::attribute_error(py, &text),
-        Err(err) => err.into(),
+        Err(raised) => raised,
     }
 }

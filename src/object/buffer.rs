@@ -8,18 +8,17 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi as pyffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
-use pyo3::types::{PyBytes, PyMemoryView, PyString, PyType};
+use pyo3::types::{PyMemoryView, PyString, PyType};
 
 use super::cell::Shared;
 use super::kind::Kind;
 use super::world::window;
-use super::{Obj, R, Raised, Window, ffi, owned, status};
+use super::{Obj, R, Raised, Window, fallible, ffi, owned, status};
 use crate::errors::{no_memory, value_error};
 use crate::state::State;
 
@@ -292,10 +291,16 @@ fn copy(view: &pyffi::Py_buffer, out: &mut [u8]) -> usize {
 /// # Errors
 /// MemoryError.
 pub fn core_type(py: Python<'_>) -> PyResult<Py<PyType>> {
-    let bytes = PyBytes::new(py, b"");
+    let bytes = fallible::bytes(py, b"").map_err(|raised| raised.take(py))?;
     // SAFETY: an object with a buffer; a new reference or NULL comes back.
     let made = unsafe { owned(py, ffi::PyPickleBuffer_FromObject(bytes.as_ptr())) };
     Ok(made.map_err(|raised| raised.take(py))?.get_type().unbind())
+}
+
+/// Makes the classes that nobody sees, while there is memory for them.
+pub fn make_classes(py: Python<'_>) {
+    py.get_type::<RawBytes>();
+    py.get_type::<AsciiText>();
 }
 
 /// Our PickleBuffer: a wrapper for a buffer that may travel outside the pickle (PEP 574).
@@ -356,10 +361,11 @@ impl PickleBuffer {
         let export = slf.get().export(py)?;
         if !export.facts().contiguous {
             let text = "cannot extract raw buffer from non-contiguous buffer";
-            return Err(PyBufferError::new_err(text).into());
+            return Err(crate::errors::buffer_error(py, text));
         }
         let view = PyMemoryView::from(slf.as_any())?;
-        match view.call_method1(intern!(py, "cast"), ("B",)) {
+        let names = &State::get(py).names;
+        match view.call_method1(names.cast.bind(py), (names.unsigned_bytes.bind(py),)) {
             // memoryview casts no Fortran order, no empty dimensions and few formats.
             Err(err) if err.is_instance_of::<PyTypeError>(py) => {
                 let bytes = Bound::new(py, RawBytes(Export::any(slf.as_any())?))?;

@@ -263,8 +263,9 @@ pub fn next_item<'py>(iterator: &Bound<'py, PyAny>) -> R<Option<Bound<'py, PyAny
 pub fn readonly<'py>(object: &Bound<'py, PyAny>) -> R<Option<Bound<'py, PyAny>>> {
     // SAFETY: a live object, checked by the call.
     let view = unsafe { owned(object.py(), pyffi::PyMemoryView_FromObject(object.as_ptr())) }?;
-    if view.getattr("readonly")?.is_truthy()? {
+    let names = &crate::state::State::get(view.py()).names;
+    if view.getattr(names.readonly.bind(view.py()))?.is_truthy()? {
         return Ok(None);
     }
-    Ok(Some(view.call_method0("toreadonly")?))
+    Ok(Some(view.call_method0(names.toreadonly.bind(view.py()))?))
 }

@@ -530,7 +530,7 @@ unsafe fn parts<'py>(
             let part = make::interned(arg.bind(py).clone());
             pyffi::PyList_SET_ITEM(list.as_ptr(), i as isize, part.into_ptr());
         }
-        let nothing = pyo3::types::PyString::intern(py, "");
+        let nothing = crate::state::State::get(py).names.empty.bind(py);
         let made = new_by(py, class, &raw mut pyffi::PyBaseObject_Type)?;
         let root = if rooted {
             pyffi::PyList_GET_ITEM(list.as_ptr(), 0)

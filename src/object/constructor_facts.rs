@@ -9,9 +9,10 @@ use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyType};
 use super::classes::slot_offset;
 use super::construct::{How, new_of};
 use super::constructors::Verdict;
+use super::fallible::attribute;
 use super::recipes::{inherits, is_library, module_attribute, module_type, two};
 use super::types::{Plan, lookup, version};
-use super::{build, convert, ffi, known};
+use super::{build, convert, fallible, ffi, known, modules};
 use crate::state::State;
 
 /// What a verdict depends on, beside the class.
@@ -84,7 +85,7 @@ impl Facts {
         name: &str,
         is: impl FnOnce(Option<&Bound<'py, PyAny>>) -> bool,
     ) -> Option<()> {
-        let name = PyString::intern(dict.py(), name);
+        let name = name_of(dict.py(), name)?;
         let value = convert::dict_get(dict, name.as_any());
         let value = value.map_err(|raised| drop(raised.take(dict.py()))).ok()?;
         if !is(value.as_ref()) {
@@ -107,11 +108,10 @@ impl Facts {
 /// The function under a static method or a class method, or the function itself.
 fn underlying<'py>(found: &Bound<'py, PyAny>) -> Option<Bound<'py, PyFunction>> {
     let ty = found.get_type();
-    let py = found.py();
     let is = |kind: *mut pyffi::PyTypeObject| std::ptr::eq(ty.as_type_ptr(), kind);
     let wrapped = is(&raw mut pyffi::PyStaticMethod_Type) || is(&raw mut pyffi::PyClassMethod_Type);
     let function = if wrapped {
-        found.getattr(PyString::intern(py, "__func__")).ok()?
+        attribute(found, "__func__").ok()?
     } else {
         found.clone()
     };
@@ -119,7 +119,13 @@ fn underlying<'py>(found: &Bound<'py, PyAny>) -> Option<Bound<'py, PyFunction>> 
 }
 
 fn find<'py>(ty: &Bound<'py, PyType>, name: &str) -> Option<Bound<'py, PyAny>> {
-    lookup(ty, &PyString::intern(ty.py(), name).unbind())
+    lookup(ty, &name_of(ty.py(), name)?.unbind())
+}
+
+/// An interned name; None if there is no memory for it: then nothing is known of the class.
+fn name_of<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyString>> {
+    let name = fallible::interned(py, name);
+    name.map_err(|raised| drop(raised.take(py))).ok()
 }
 
 fn dict_of<'py>(py: Python<'py>, module: &str) -> Option<Bound<'py, PyDict>> {
@@ -129,8 +135,8 @@ fn dict_of<'py>(py: Python<'py>, module: &str) -> Option<Bound<'py, PyDict>> {
 
 /// A module that is loaded.
 fn module<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
-    let modules = py.import("sys").ok()?.getattr("modules").ok()?;
-    modules.get_item(name).ok()
+    let modules = modules::table(py).map_err(|raised| drop(raised.take(py)));
+    modules.ok()?.get_item(name_of(py, name)?).ok()
 }
 
 /// Whether `ty` is what a module in Python has under a name.
@@ -241,8 +247,8 @@ fn named_tuple(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<How> {
         }
     }
     let function = underlying(&find(ty, "__new__")?)?;
-    let code = function.getattr("__code__").ok()?;
-    let names: Vec<String> = code.getattr("co_varnames").ok()?.extract().ok()?;
+    let code = attribute(&function, "__code__").ok()?;
+    let names: Vec<String> = attribute(&code, "co_varnames").ok()?.extract().ok()?;
     let plain = |name: &String| {
         let mut letters = name.chars();
         letters
@@ -260,11 +266,11 @@ fn named_tuple(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<How> {
     let source = format!("lambda _cls, {list}{comma}: _tuple_new(_cls, ({list}{comma}))");
     let source = std::ffi::CString::new(source).ok()?;
     let expected = py.eval(&source, None, None).ok()?;
-    if !expected.getattr("__code__").ok()?.eq(&code).ok()? {
+    if !attribute(&expected, "__code__").ok()?.eq(&code).ok()? {
         return None;
     }
     facts.function(&function)?;
-    let globals = function.getattr("__globals__").ok()?;
+    let globals = attribute(&function, "__globals__").ok()?;
     let globals = globals.cast_into_exact::<PyDict>().ok()?;
     // SAFETY: a static type.
     let tuple = unsafe { Bound::from_borrowed_ptr(py, tuple.cast()) };
@@ -288,10 +294,11 @@ fn counter(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<()> {
         }
     }
     let mro: Bound<'_, pyo3::types::PyTuple> = ty.mro();
-    if mro.len() != 3 || find(ty, "__bool__").is_some() {
+    let truth = name_of(py, "__bool__")?.unbind();
+    if mro.len() != 3 || lookup(ty, &truth).is_some() {
         return None;
     }
-    let length = PyString::intern(py, "__len__").unbind();
+    let length = name_of(py, "__len__")?.unbind();
     if !inherits(ty, dict, &length) {
         return None;
     }
@@ -306,7 +313,7 @@ fn counter(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<()> {
     facts.global(&globals, "_collections_abc", |found| {
         found.is_some_and(|found| found.is(&abc))
     })?;
-    let mapping = abc.getattr("Mapping").ok()?;
+    let mapping = attribute(&abc, "Mapping").ok()?;
     if !py.get_type::<PyDict>().is_subclass(&mapping).ok()? {
         return None;
     }
@@ -384,7 +391,7 @@ fn uuid(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<Plan> {
     facts.code(lookup(ty, &names.setstate), &["UUID.__setstate__"], "uuid")?;
     let globals = dict_of(py, "uuid")?;
     let safety = module_attribute(py, "uuid", "SafeUUID")?;
-    let unknown = safety.getattr("unknown").ok()?;
+    let unknown = attribute(&safety, "unknown").ok()?;
     facts.global(&globals, "SafeUUID", |found| {
         found.is_some_and(|found| found.is(&safety))
     })?;
@@ -425,9 +432,8 @@ fn path(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<How> {
     let globals = dict_of(py, PATHS)?;
     let own: Vec<_> = ["PurePath", "Path"]
         .into_iter()
-        .map(|name| globals.get_item(name))
-        .collect::<PyResult<_>>()
-        .ok()?;
+        .map(|name| globals.get_item(name_of(py, name)?).ok())
+        .collect::<Option<_>>()?;
     for (name, class) in ["PurePath", "Path"].into_iter().zip(&own) {
         facts.global(&globals, name, |found| {
             found.map(Bound::as_ptr) == class.as_ref().map(Bound::as_ptr)
@@ -491,8 +497,7 @@ fn parse(ty: &Bound<'_, PyType>, globals: &Bound<'_, PyDict>, facts: &mut Facts)
     if !own.is(&flavour) || !is_from(&class, PATHS, "_PosixFlavour") {
         return None;
     }
-    let own = flavour
-        .getattr("__dict__")
+    let own = attribute(&flavour, "__dict__")
         .ok()?
         .cast_into_exact::<PyDict>()
         .ok()?;

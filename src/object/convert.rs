@@ -100,6 +100,21 @@ pub fn pair<'py>(first: &Bound<'py, PyAny>, second: &Bound<'py, PyAny>) -> R<Bou
     }
 }
 
+/// Two str, one after the other.
+///
+/// # Errors
+/// MemoryError.
+pub fn concat<'py>(
+    first: &Bound<'py, PyString>,
+    second: &Bound<'py, PyString>,
+) -> R<Bound<'py, PyString>> {
+    // SAFETY: two live str; a new str or NULL comes back.
+    unsafe {
+        let made = pyffi::PyUnicode_Concat(first.as_ptr(), second.as_ptr());
+        Ok(owned(first.py(), made)?.cast_into_unchecked())
+    }
+}
+
 /// Gives a str of 3.11's deprecated form its ordinary form.
 ///
 /// # Errors

@@ -6,13 +6,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
 use super::cursor::Cursor;
-use super::{R, Raised, attr, ffi, owned, status};
+use super::{R, Raised, attr, fallible, ffi, owned, status};
 use crate::state::State;
 
 /// See the module. The first `filled` bytes have arrived.
@@ -84,7 +83,7 @@ impl<'py> Filling<'py> {
             }
             Object::Bytes(bytes) => {
                 let py = bytes.py();
-                let empty = PyBytes::new(py, b"");
+                let empty = fallible::bytes(py, b"")?;
                 let mut raw = std::mem::replace(bytes, empty).into_ptr();
                 // SAFETY: the only reference to a bytes object (or one to the empty one, which the call
                 // replaces by a new one); on failure it is freed.
@@ -220,10 +219,15 @@ fn release(view: &Bound<'_, PyAny>) {
     let py = view.py();
     let pending = PyErr::take(py);
     // The only error is BufferError: the buffer is in use, which Target counts.
-    drop(view.call_method0("release"));
+    drop(view.call_method0(State::get(py).names.release.bind(py)));
     if let Some(pending) = pending {
         pending.restore(py);
     }
+}
+
+/// Makes the class of the view that `readinto` gets, while there is memory for it.
+pub fn make_classes(py: Python<'_>) {
+    py.get_type::<Target>();
 }
 
 fn new_bytes(py: Python<'_>, size: usize) -> R<Bound<'_, PyBytes>> {
@@ -272,7 +276,7 @@ pub fn only_writes(readinto: &Bound<'_, PyAny>) -> bool {
             let ty = owner.get_type();
             let raw = || {
                 owner
-                    .getattr("raw")
+                    .getattr(state.names.raw.bind(py))
                     .is_ok_and(|raw| raw.get_type().is(file))
             };
             ty.is(memory) || ty.is(file) || ty.is(buffered) && raw()
@@ -297,7 +301,8 @@ impl Target {
         flags: std::ffi::c_int,
     ) -> PyResult<()> {
         if view.is_null() {
-            return Err(PyBufferError::new_err("a view is required"));
+            let py = slf.py();
+            return Err(crate::errors::buffer_error(py, "a view is required").take(py));
         }
         let this = slf.get();
         let bytes = this.bytes.bind(slf.py());

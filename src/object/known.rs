@@ -12,10 +12,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use super::by_name::{has_str_keys, str_item};
+use super::fallible::attribute;
 use super::kind::{Dict, Kind, Tuple};
 use super::make::Items;
 use super::types::Plan;
-use super::{Obj, Window};
+use super::{Obj, Window, fallible};
 
 unsafe extern "C" {
     /// `collections.OrderedDict`.
@@ -124,23 +125,21 @@ pub fn timezone<'w>(object: Obj<'w>) -> (Obj<'w>, Option<Obj<'w>>) {
 pub(super) fn zone_is_readable(py: Python<'_>) -> bool {
     static READABLE: OnceLock<bool> = OnceLock::new();
     let test = || -> PyResult<bool> {
-        let module = py.import("_datetime")?;
-        let class = module.getattr("timezone")?;
-        let hour = module.getattr("timedelta")?.call1((0, 3600))?;
+        let text = |text| fallible::text(py, text).map_err(|raised| raised.take(py));
+        let module = py.import(text("_datetime")?)?;
+        let class = attribute(&module, "timezone")?;
+        let minute = attribute(&module, "timedelta")?.call1((0, 60))?;
         let zones = [
-            class.getattr("utc")?,
-            class.call1((&hour,))?,
-            class.call1((&hour, "an hour"))?,
+            attribute(&class, "utc")?,
+            class.call1((&minute,))?,
+            class.call1((&minute, text("a minute")?))?,
         ];
         let mut fine = true;
         for zone in zones {
-            let parts = zone.call_method0("__getinitargs__")?;
+            let parts = zone.call_method0(text("__getinitargs__")?)?;
             let parts = parts.cast_into::<pyo3::types::PyTuple>()?;
             fine &= class.cast::<PyType>()?.is(zone.get_type())
-                && zone
-                    .get_type()
-                    .getattr("__basicsize__")?
-                    .extract::<usize>()?
+                && attribute(zone.get_type().as_any(), "__basicsize__")?.extract::<usize>()?
                     == size_of::<ZoneObject>();
             if fine {
                 // SAFETY: nothing in it runs Python.

@@ -31,6 +31,7 @@ pub mod constructors;
 pub mod convert;
 pub mod cursor;
 pub mod entries;
+pub mod fallible;
 pub mod ffi;
 pub mod filling;
 mod inline_values;
@@ -86,9 +87,18 @@ impl Raised {
     #[cold]
     pub fn seen(py: Python<'_>) -> Self {
         if !PyErr::occurred(py) {
-            pyo3::exceptions::PySystemError::new_err("a call failed without an exception")
-                .restore(py);
+            let text = c"a call failed without an exception";
+            // SAFETY: an exception class that is always there, and a C string.
+            unsafe { pyffi::PyErr_SetString(pyffi::PyExc_SystemError, text.as_ptr()) };
         }
+        Raised(())
+    }
+
+    /// Sets MemoryError, without a text, as CPython raises it.
+    #[cold]
+    pub fn no_memory(_py: Python<'_>) -> Self {
+        // SAFETY: the thread is attached; the interpreter keeps an exception ready for this.
+        unsafe { pyffi::PyErr_NoMemory() };
         Raised(())
     }
 

@@ -162,13 +162,22 @@ pub fn dotted<'py>(
     Ok((parent, object))
 }
 
+/// `sys.modules`, as the module `sys` has it now.
+///
+/// # Errors
+/// AttributeError if it has none.
+pub fn table(py: Python<'_>) -> R<Bound<'_, PyAny>> {
+    let names = &State::get(py).names;
+    attr::get(&import(names.sys.bind(py))?, names.modules.bind(py))
+}
+
 /// The parts of a dotted name.
 ///
 /// # Errors
 /// MemoryError.
 pub fn split<'py>(name: &Bound<'py, PyString>) -> R<Vec<Bound<'py, PyString>>> {
     let py = name.py();
-    let dot = PyString::new(py, ".");
+    let dot = State::get(py).names.dot.bind(py);
     // SAFETY: both are str; a new list or NULL with an exception.
     let parts = unsafe { owned(py, pyffi::PyUnicode_Split(name.as_ptr(), dot.as_ptr(), -1))? };
     Ok(parts.extract()?)

@@ -10,9 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyList, PyString, PyTuple, PyType};
 
 use super::classes::slot_offset;
+use super::fallible::attribute;
 use super::instance::DictPlace;
 use super::types::{Plan, lookup};
-use super::{convert, ffi, known};
+use super::{R, convert, fallible, ffi, known, modules};
 use crate::state::{Names, State};
 
 /// See the module. What C's pickler writes for each is in `pickler/known.rs`.
@@ -342,7 +343,7 @@ fn uuid(ty: &Bound<'_, PyType>) -> Verdict {
     let py = ty.py();
     let names = &State::get(py).names;
     let unknown =
-        module_attribute(py, "uuid", "SafeUUID").and_then(|ty| ty.getattr("unknown").ok());
+        module_attribute(py, "uuid", "SafeUUID").and_then(|ty| attribute(&ty, "unknown").ok());
     let (Some(mut plan), Some(unknown)) = (two(ty, &names.int, &names.is_safe), unknown) else {
         return NONE;
     };
@@ -428,8 +429,8 @@ pub(super) fn is_library(function: &Bound<'_, PyFunction>, qualname: &str, modul
         let Some(dict) = module_attribute(py, module, "__dict__") else {
             return Ok(false);
         };
-        Ok(text_is(&code.getattr("co_qualname")?, qualname)
-            && code.getattr("co_filename")?.eq(file)?
+        Ok(text_is(&attribute(&code, "co_qualname")?, qualname)
+            && attribute(&code, "co_filename")?.eq(file)?
             && function.getattr(names.globals.bind(py))?.is(&dict))
     };
     check().unwrap_or(false)
@@ -439,12 +440,10 @@ pub(super) fn is_library(function: &Bound<'_, PyFunction>, qualname: &str, modul
 fn is_named_tuples(function: &Bound<'_, PyFunction>) -> bool {
     let py = function.py();
     let tuple = || -> PyResult<bool> {
-        let closure = function.getattr("__closure__")?;
+        let closure = attribute(function, "__closure__")?;
         let cell = closure.get_item(0)?;
         Ok(closure.len()? == 1
-            && cell
-                .getattr("cell_contents")?
-                .is(py.get_type::<pyo3::types::PyTuple>()))
+            && attribute(&cell, "cell_contents")?.is(py.get_type::<pyo3::types::PyTuple>()))
     };
     is_library(
         function,
@@ -465,11 +464,15 @@ pub(super) fn module_attribute<'py>(
     module: &str,
     name: &str,
 ) -> Option<Bound<'py, PyAny>> {
-    let modules = py.import("sys").ok()?.getattr("modules").ok()?;
-    let modules = modules.cast_into_exact::<pyo3::types::PyDict>().ok()?;
-    let module = convert::dict_get(&modules, PyString::new(py, module).as_any());
-    match module {
-        Ok(module) => module?.getattr(name).ok(),
+    let find = || -> R<Option<Bound<'py, PyAny>>> {
+        let modules = modules::table(py)?;
+        let Ok(modules) = modules.cast_into_exact::<pyo3::types::PyDict>() else {
+            return Ok(None);
+        };
+        convert::dict_get(&modules, fallible::text(py, module)?.as_any())
+    };
+    match find() {
+        Ok(module) => attribute(&module?, name).ok(),
         Err(raised) => {
             drop(raised.take(py));
             None

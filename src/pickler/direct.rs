@@ -5,7 +5,7 @@
 //! Python `__reduce__` 0.99, 1.2.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyType;
 
 use super::engine::Engine;
 use super::known::are_ordinary;
@@ -14,7 +14,7 @@ use crate::object::instance::attributes;
 use crate::object::recipes::Direct;
 use crate::object::types::lookup;
 use crate::object::world::{Slot, window};
-use crate::object::{R, attr};
+use crate::object::{R, attr, fallible};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -90,8 +90,8 @@ impl<'py> Engine<'_, 'py> {
     ) -> R<()> {
         let py = self.py;
         let callable = State::get(py).copyreg_newobj.bind(py).clone();
-        let args = PyTuple::new(py, [object.get_type()])?.into_any();
-        let value = PyTuple::new(py, [callable, args, state])?;
+        let args = fallible::tuple(py, [object.get_type().into_any()])?.into_any();
+        let value = fallible::tuple(py, [callable, args, state])?;
         self.reduce(object, value)
     }
 }

@@ -17,7 +17,7 @@ use crate::errors::{
 use crate::format::opcode::op;
 use crate::object::names::tp_name;
 use crate::object::world::Slot;
-use crate::object::{R, Raised, attr, convert, modules};
+use crate::object::{R, Raised, attr, convert, fallible, modules};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -40,12 +40,12 @@ impl<'py> Engine<'_, 'py> {
         let Ok(name) = name.cast_into::<PyString>() else {
             return Err(errors::type_error(py, "global name must be a str"));
         };
-        if has_locals(&name) {
+        if has_locals(&name)? {
             return Err(if QUIRKS.new_errors {
                 let shown = object.repr()?.into_any();
                 errors::pickling_parts(py, &[Text("Can't pickle local object "), Object(&shown)])
             } else {
-                errors::attribute_error(py, &messages::local_object(&name.to_string()))
+                errors::attribute_error(py, &messages::local_object(&fallible::shown(&name)?))
             });
         }
         let module_name = self.which_module(&object, &name)?;
@@ -85,22 +85,22 @@ impl<'py> Engine<'_, 'py> {
         let mut parts = modules::split(&name)?;
         if QUIRKS.dotted_names_memoised {
             let last = parts.pop().unwrap_or(name);
-            let args = PyTuple::new(py, [parent, last.into_any()])?;
+            let args = fallible::tuple(py, [parent, last.into_any()])?;
             let getattr = State::get(py).getattr.bind(py).clone();
-            let value = PyTuple::new(py, [getattr, args.into_any()])?;
+            let value = fallible::tuple(py, [getattr, args.into_any()])?;
             self.push(Task::Put {
                 object: Slot::owned(object),
             })?;
             return self.reduce_call(None, value);
         }
         let head = self.head(&module_name, &parts[0])?;
-        let head = pyo3::types::PyBytes::new(py, &head).into_any();
+        let head = fallible::bytes(py, &head)?.into_any();
         let getattr = State::get(py).getattr.bind(py).clone();
         let rest = parts.drain(1..).map(Bound::into_any);
         let parts: Vec<_> = [getattr, head].into_iter().chain(rest).collect();
         self.push(Task::Dotted {
             object: Slot::owned(object),
-            parts: Slot::owned(PyTuple::new(py, parts)?.into_any()),
+            parts: Slot::owned(fallible::tuple(py, parts)?.into_any()),
             next: 0,
         })
     }
@@ -119,7 +119,7 @@ impl<'py> Engine<'_, 'py> {
             return Ok(module);
         }
         let main = names.main.bind(py);
-        let table = py.import("sys")?.getattr("modules")?;
+        let table = modules::table(py)?;
         // The table may change while its modules are asked.
         let entries: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = match table.cast::<PyDict>() {
             Ok(table) => table.iter().collect(),
@@ -170,7 +170,8 @@ impl<'py> Engine<'_, 'py> {
             return Ok(name);
         }
         let is_private = |part: &str| part.starts_with("__") && !part.ends_with("__");
-        let Ok(text) = name.to_str() else {
+        let shown = fallible::shown(&name)?;
+        let std::borrow::Cow::Borrowed(text) = shown else {
             // Lone surrogates: no identifier.
             return Ok(name);
         };
@@ -188,7 +189,7 @@ impl<'py> Engine<'_, 'py> {
             }
             mangled.push_str(pair[1]);
         }
-        Ok(PyString::new(self.py, &mangled))
+        fallible::text(self.py, &mangled)
     }
 
     /// Imports the module, and sees that it has `object` under that name; gives the module and what the
@@ -313,7 +314,7 @@ impl<'py> Engine<'_, 'py> {
         if registry.is_empty() {
             return Ok(false);
         }
-        let key = PyTuple::new(py, [module_name, name.as_any()])?;
+        let key = fallible::tuple(py, [module_name.clone(), name.clone().into_any()])?;
         let Some(code) = convert::dict_get(registry, key.as_any())? else {
             return Ok(false);
         };
@@ -321,8 +322,8 @@ impl<'py> Engine<'_, 'py> {
         if !plain && !code.is_instance_of::<pyo3::types::PyInt>() {
             let text = format!(
                 "Can't pickle {}: extension code {} isn't an integer",
-                object.repr()?,
-                code.repr()?
+                fallible::shown(&object.repr()?)?,
+                fallible::shown(&code.repr()?)?
             );
             return Err(errors::pickling(py, &text));
         }
@@ -336,7 +337,7 @@ impl<'py> Engine<'_, 'py> {
             _ => {
                 let text = format!(
                     "Can't pickle {}: extension code {number} is out of range",
-                    object.repr()?
+                    fallible::shown(&object.repr()?)?
                 );
                 return Err(errors::pickling(py, &text));
             }
@@ -406,15 +407,9 @@ fn is_name(key: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
 }
 
 /// Whether a part of the name is `<locals>`.
-fn has_locals(name: &Bound<'_, PyString>) -> bool {
-    match name.to_str() {
-        Ok(text) => text.contains('<') && text.split('.').any(|part| part == "<locals>"),
-        // Lone surrogates; the lossy form keeps the rest.
-        Err(_) => name
-            .to_string_lossy()
-            .split('.')
-            .any(|part| part == "<locals>"),
-    }
+fn has_locals(name: &Bound<'_, PyString>) -> R<bool> {
+    let text = fallible::shown(name)?;
+    Ok(text.contains('<') && text.split('.').any(|part| part == "<locals>"))
 }
 
 /// The names that Python 2 has for these (`fix_imports`).
@@ -424,7 +419,10 @@ fn python2_names<'py>(
 ) -> R<(Bound<'py, PyString>, Bound<'py, PyString>)> {
     let py = module_name.py();
     let state = State::get(py);
-    let key = PyTuple::new(py, [module_name, name])?;
+    let key = fallible::tuple(
+        py,
+        [module_name.clone().into_any(), name.clone().into_any()],
+    )?;
     let table = state.reverse_name_mapping.bind(py);
     if let Some(pair) = convert::dict_get(table, key.as_any())? {
         let fail = |text: String| Err(errors::runtime_error(py, &text));

@@ -12,7 +12,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::names::full_name;
 use crate::object::world::Slot;
-use crate::object::{R, Raised, can_be_noted};
+use crate::object::{R, Raised, can_be_noted, fallible};
 
 /// Tasks up to which every one gets its note.
 const ALL: usize = 1000;
@@ -107,7 +107,11 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
             if task.pair == Pair::Done
                 && let Some(key) = task.key.to_bound(py)
             {
-                note(py, err, &format!("dict item {}", key.repr()?))?;
+                note(
+                    py,
+                    err,
+                    &format!("dict item {}", fallible::shown(&key.repr()?)?),
+                )?;
             }
             state_of(py, err, &task.owner)
         }
@@ -115,7 +119,11 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
             if task.pair == Pair::Done
                 && let Some(key) = task.key.to_bound(py)
             {
-                note(py, err, &format!("dict item {}", key.repr()?))?;
+                note(
+                    py,
+                    err,
+                    &format!("dict item {}", fallible::shown(&key.repr()?)?),
+                )?;
             }
             state_of(py, err, &task.object)
         }
@@ -162,7 +170,11 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
                 (true, ItemStage::Single | ItemStage::Batch) => match task.pair.to_bound(py) {
                     Some(pair) => {
                         let key = pair.cast::<PyTuple>().map_err(PyErr::from)?.get_item(0)?;
-                        note(py, err, &format!("{ty} item {}", key.repr()?))
+                        note(
+                            py,
+                            err,
+                            &format!("{ty} item {}", fallible::shown(&key.repr()?)?),
+                        )
                     }
                     None => Ok(()),
                 },

@@ -19,7 +19,7 @@ use crate::object::buffer::{self, pickle_buffer};
 use crate::object::convert::Native;
 use crate::object::names::{full_name, is_other_class, tp_name};
 use crate::object::world::Slot;
-use crate::object::{R, attr, convert, signals, types};
+use crate::object::{R, attr, convert, fallible, signals, types};
 use crate::state::State;
 
 impl<'py> Engine<'_, 'py> {
@@ -234,7 +234,11 @@ impl<'py> Engine<'_, 'py> {
             let text = if crate::compat::QUIRKS.new_errors {
                 format!("Can't pickle {} object", full_name(&ty)?)
             } else {
-                format!("can't pickle '{}' object: {}", tp_name(&ty), object.repr()?)
+                format!(
+                    "can't pickle '{}' object: {}",
+                    tp_name(&ty),
+                    fallible::shown(&object.repr()?)?
+                )
             };
             return Err(errors::pickling(py, &text));
         };
@@ -270,17 +274,17 @@ impl<'py> Engine<'_, 'py> {
                 let codec = state.names.latin1.bind(py).clone().into_any();
                 (
                     state.codecs_encode.bind(py).clone(),
-                    PyTuple::new(py, [text, codec])?,
+                    fallible::tuple(py, [text, codec])?,
                 )
             }
             Native::ByteArray if object.len()? == 0 => (ty, empty()),
-            Native::ByteArray => (ty, PyTuple::new(py, [convert::bytes_from(&object)?])?),
+            Native::ByteArray => (ty, fallible::tuple(py, [convert::bytes_from(&object)?])?),
             Native::Set => {
                 let items = convert::list_of(&object)?;
-                (ty, PyTuple::new(py, [items])?)
+                (ty, fallible::tuple(py, [items])?)
             }
         };
-        let value = PyTuple::new(py, [callable, args.into_any()])?;
+        let value = fallible::tuple(py, [callable, args.into_any()])?;
         self.reduce_call(Some(object), value)
     }
 
@@ -344,8 +348,8 @@ impl<'py> Engine<'_, 'py> {
         ] {
             let class = singleton.get_type();
             if object.is(&class) {
-                let args = PyTuple::new(py, [singleton])?.into_any();
-                let value = PyTuple::new(py, [class.get_type().into_any(), args])?;
+                let args = fallible::tuple(py, [singleton])?.into_any();
+                let value = fallible::tuple(py, [class.get_type().into_any(), args])?;
                 return self.reduce_call(Some(object), value);
             }
         }
@@ -429,13 +433,13 @@ impl<'py> Engine<'_, 'py> {
         let keywords = keywords.map_err(PyErr::from)?;
         let all: Vec<_> = [new, class].into_iter().chain(&positional).collect();
         let partial = state.partial.bind(py);
-        let partial = partial.call(PyTuple::new(py, all)?, Some(&keywords))?;
+        let partial = partial.call(fallible::tuple(py, all)?, Some(&keywords))?;
         let rest = (2..value.len()).map(|i| value.get_item(i));
         let mut parts = vec![partial, PyTuple::empty(py).into_any()];
         for part in rest {
             parts.push(part?);
         }
-        Ok(PyTuple::new(py, parts)?)
+        fallible::tuple(py, parts)
     }
 
     /// The form of a reduce value, and the arguments of NEWOBJ.
@@ -498,8 +502,8 @@ impl<'py> Engine<'_, 'py> {
             let own = attr::get(object, names.class.bind(py))?;
             if !own.is(&class) {
                 let text = messages::newobj_wrong_class(
-                    &own.repr()?.to_string(),
-                    &class.repr()?.to_string(),
+                    &fallible::shown(&own.repr()?)?,
+                    &fallible::shown(&class.repr()?)?,
                 );
                 return fail(&text);
             }

@@ -13,7 +13,8 @@ use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use crate::compat::arg_messages;
 use crate::errors::{type_error, value_error};
 use crate::object::names::short_tp_name;
-use crate::object::{R, Raised};
+use crate::object::{R, Raised, fallible};
+use crate::state::State;
 
 /// An argument of a fast call.
 pub type Argument<'a, 'py> = Borrowed<'a, 'py, PyAny>;
@@ -140,7 +141,7 @@ impl<const N: usize> Signature<N> {
         for (slot, &arg) in out.iter_mut().zip(positional) {
             *slot = Some(arg);
         }
-        let interned = self.interned(py);
+        let interned = self.interned(py)?;
         for (name, &value) in names.iter().zip(values) {
             let index = (self.positional_only..N).find(|&i| interned[i].is(name));
             match index {
@@ -171,9 +172,15 @@ impl<const N: usize> Signature<N> {
         self.general(args.py(), &call)
     }
 
-    fn interned(&self, py: Python<'_>) -> &[Py<PyString>; N] {
-        self.interned.get_or_init(py, || {
-            self.params.map(|name| PyString::intern(py, name).unbind())
+    fn interned(&self, py: Python<'_>) -> R<&[Py<PyString>; N]> {
+        self.interned.get_or_try_init(py, || {
+            let mut names = self
+                .params
+                .map(|_| State::get(py).names.empty.clone_ref(py));
+            for (place, name) in names.iter_mut().zip(self.params) {
+                *place = fallible::interned(py, name)?.unbind();
+            }
+            Ok(names)
         })
     }
 
@@ -185,7 +192,7 @@ impl<const N: usize> Signature<N> {
             return Err(type_error(py, &text));
         }
         let mut out = std::array::from_fn(|i| call.get(i));
-        let interned = self.interned(py);
+        let interned = self.interned(py)?;
         for i in given.max(self.positional_only)..N {
             if keywords == 0 {
                 if i >= self.required {
@@ -253,7 +260,7 @@ impl<const N: usize> Signature<N> {
 
     /// The error for keywords that no parameter took. (Err: comparing them raised.)
     fn refuse_keywords<'py, C: Call<'py>>(&self, py: Python<'py>, call: &C) -> R<Raised> {
-        let interned = self.interned(py);
+        let interned = self.interned(py)?;
         let by_position = interned.iter().zip(self.params).take(call.positional());
         for (i, (interned, param)) in by_position.enumerate().skip(self.positional_only) {
             if call.find(interned.bind(py), param)?.is_some() {
@@ -267,15 +274,16 @@ impl<const N: usize> Signature<N> {
                 ));
             }
         }
-        let known = PyTuple::new(py, &interned[self.positional_only..])?;
+        let known = interned[self.positional_only..].iter();
+        let known = fallible::tuple(py, known.map(|name| name.bind(py).clone().into_any()))?;
         for keyword in call.names() {
             if !keyword.is_instance_of::<PyString>() {
                 return Ok(type_error(py, "keywords must be strings"));
             }
             // The keyword's own __eq__ may run here, as it does in C.
             if !known.contains(&keyword)? {
-                let template = PyString::new(py, &arg_messages::unexpected_keyword(self.name));
-                let text = template.rem((keyword,))?;
+                let template = fallible::text(py, &arg_messages::unexpected_keyword(self.name))?;
+                let text = template.rem(fallible::tuple(py, [keyword])?)?;
                 return Ok(PyErr::new::<pyo3::exceptions::PyTypeError, _>(text.unbind()).into());
             }
         }
@@ -414,8 +422,9 @@ impl<'py> Call<'py> for SlotCall<'_, 'py> {
     }
 
     fn names(&self) -> Vec<Bound<'py, PyAny>> {
-        self.kwargs
-            .map_or_else(Vec::new, |kwargs| kwargs.keys().iter().collect())
+        self.kwargs.map_or_else(Vec::new, |kwargs| {
+            kwargs.iter().map(|(key, _)| key).collect()
+        })
     }
 }
 
@@ -477,9 +486,8 @@ impl<const N: usize> Method<N> {
         if let Some(kwargs) = kwargs
             && self.convention != Convention::Class
             && kwargs
-                .keys()
                 .iter()
-                .any(|key| !key.is_instance_of::<PyString>())
+                .any(|(key, _)| !key.is_instance_of::<PyString>())
         {
             // C has fast calls here, for which the interpreter looks at the dict beforehand.
             return Err(type_error(py, "keywords must be strings"));

@@ -8,7 +8,7 @@
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::PySystemError;
+use pyo3::exceptions::{PyMemoryError, PySystemError};
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -181,9 +181,16 @@ fn panicked(py: Python<'_>, panic: &(dyn std::any::Any + Send)) -> Raised {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
-    // Should an exception be set already, it becomes the context.
+    // Should an exception be set already, it becomes the context; one that tells of no memory is the
+    // cause, since PyO3 panics there.
     let before = PyErr::take(py);
-    let err = PySystemError::new_err(format!("internal error in oxipickle: {text}"));
+    if let Some(before) = before.as_ref()
+        && before.is_instance_of::<PyMemoryError>(py)
+    {
+        return errors::no_memory(py);
+    }
+    let text = format!("internal error in oxipickle: {text}");
+    let err = errors::raise(&py.get_type::<PySystemError>(), &text).take(py);
     err.set_context(py, before);
     Raised::new(py, err)
 }

@@ -6,9 +6,13 @@ use pyo3::types::PyType;
 
 use super::functions;
 use super::pickler::Pickler;
+use super::pickler_memo::PicklerMemoProxy;
 use super::unpickler::Unpickler;
-use crate::object::buffer::PickleBuffer;
-use crate::object::{build, by_name, classes, entries, instance, interpreter, templates, two_way};
+use super::unpickler_memo::UnpicklerMemoProxy;
+use crate::object::buffer::{self, PickleBuffer};
+use crate::object::{
+    build, by_name, classes, entries, filling, instance, interpreter, templates, two_way,
+};
 use crate::state::State;
 
 /// Optimized implementation of the pickle module.
@@ -41,6 +45,11 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("UnpicklingError", &state.unpickling_error)?;
     super::pickler::prepare(py)?;
     super::unpickler::prepare(py);
+    // PyO3 makes classes when they are first used, and panics where there is no memory for one.
+    py.get_type::<PicklerMemoProxy>();
+    py.get_type::<UnpicklerMemoProxy>();
+    buffer::make_classes(py);
+    filling::make_classes(py);
     module.add_class::<Pickler>()?;
     module.add_class::<Unpickler>()?;
     module.add_class::<PickleBuffer>()?;

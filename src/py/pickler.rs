@@ -6,7 +6,7 @@
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::args::{PICKLER, PICKLER_DUMP, truth};
 use super::pickler_memo::PicklerMemoProxy;
@@ -14,7 +14,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::{RunToken, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, member, methods, number};
+use crate::object::{R, attr, fallible, member, methods, number};
 use crate::pickler::engine::{Config, Engine, Lent, Owner};
 use crate::pickler::memo::Memo;
 use crate::pickler::options;
@@ -267,8 +267,8 @@ fn to_c_int(value: &Bound<'_, PyAny>) -> R<i32> {
     }
 }
 
-fn cannot_delete() -> PyErr {
-    pyo3::exceptions::PyTypeError::new_err("can't delete numeric/char attribute")
+fn cannot_delete(py: Python<'_>) -> PyErr {
+    errors::type_error(py, "can't delete numeric/char attribute").take(py)
 }
 
 #[pymethods]
@@ -332,16 +332,15 @@ impl Pickler {
     #[getter]
     fn get_persistent_id<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::stored_hook(slf)
-            .ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("persistent_id"))
+            .ok_or_else(|| errors::attribute_error(slf.py(), "persistent_id").take(slf.py()))
     }
 
     #[cfg(not(Py_3_13))]
     #[setter]
     fn set_persistent_id(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
         if !hook.is_callable() {
-            return Err(pyo3::exceptions::PyTypeError::new_err(
-                "persistent_id must be a callable taking one argument",
-            ));
+            let text = "persistent_id must be a callable taking one argument";
+            return Err(errors::type_error(hook.py(), text).take(hook.py()));
         }
         let new = hook.clone().unbind();
         let old = self.settings.with(hook.py(), |settings| {
@@ -354,10 +353,8 @@ impl Pickler {
 
     #[cfg(not(Py_3_13))]
     #[deleter]
-    fn delete_persistent_id(&self) -> PyResult<()> {
-        Err(pyo3::exceptions::PyTypeError::new_err(
-            "attribute deletion is not supported",
-        ))
+    fn delete_persistent_id(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::type_error(py, "attribute deletion is not supported").take(py))
     }
 
     fn __getattribute__<'py>(
@@ -395,8 +392,9 @@ impl Pickler {
     }
 
     #[getter]
-    fn get_bin(&self, py: Python<'_>) -> i32 {
-        self.settings.with(py, |settings| settings.binary)
+    fn get_bin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyInt>> {
+        let value = self.settings.with(py, |settings| settings.binary);
+        fallible::int(py, value.into()).map_err(|raised| raised.take(py))
     }
 
     #[setter]
@@ -408,13 +406,14 @@ impl Pickler {
     }
 
     #[deleter]
-    fn delete_bin(&self) -> PyResult<()> {
-        Err(cannot_delete())
+    fn delete_bin(&self, py: Python<'_>) -> PyResult<()> {
+        Err(cannot_delete(py))
     }
 
     #[getter]
-    fn get_fast(&self, py: Python<'_>) -> i32 {
-        self.settings.with(py, |settings| settings.fast)
+    fn get_fast<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyInt>> {
+        let value = self.settings.with(py, |settings| settings.fast);
+        fallible::int(py, value.into()).map_err(|raised| raised.take(py))
     }
 
     #[setter]
@@ -426,8 +425,8 @@ impl Pickler {
     }
 
     #[deleter]
-    fn delete_fast(&self) -> PyResult<()> {
-        Err(cannot_delete())
+    fn delete_fast(&self, py: Python<'_>) -> PyResult<()> {
+        Err(cannot_delete(py))
     }
 
     #[getter]
@@ -447,20 +446,19 @@ impl Pickler {
     }
 
     #[deleter]
-    fn delete_memo(&self) -> PyResult<()> {
-        Err(pyo3::exceptions::PyTypeError::new_err(
-            "attribute deletion is not supported",
-        ))
+    fn delete_memo(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::type_error(py, "attribute deletion is not supported").take(py))
     }
 
     /// Size of this object in memory, in bytes, with its memo.
     #[pyo3(text_signature = "($self, /)")]
-    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
-        let own = slf
-            .get()
-            .settings
-            .with(slf.py(), |settings| settings.memo.allocated());
-        attr::basic_size(slf.as_any()) + own
+    fn __sizeof__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyInt>> {
+        let py = slf.py();
+        let settings = &slf.get().settings;
+        let own = settings.with(py, |settings| settings.memo.allocated());
+        let size = attr::basic_size(slf.as_any()) + own;
+        // No memory is as large as the largest i64.
+        fallible::int(py, size as i64).map_err(|raised| raised.take(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -2,13 +2,13 @@
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::pickler::Pickler;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, Raised, convert, number};
+use crate::object::{R, Raised, convert, fallible, number};
 use crate::pickler::memo::Memo;
 
 /// The type of `Pickler.memo`.
@@ -72,7 +72,7 @@ impl PicklerMemoProxy {
     /// The memo as a dict: id(object) -> (index, object).
     #[pyo3(text_signature = "($self, /)")]
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
+        let dict = fallible::dict(py).map_err(|raised| raised.take(py))?;
         for (object, index) in self.entries(py).map_err(|raised| raised.take(py))? {
             let entry = || {
                 // An address is far below the largest i64.
@@ -87,11 +87,11 @@ impl PicklerMemoProxy {
 
     /// Pickles as a plain dict.
     #[pyo3(text_signature = "($self, /)")]
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyDict>,))> {
-        Ok((py.get_type::<PyDict>(), (self.copy(py)?,)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let args = fallible::tuple(py, [self.copy(py)?.into_any()]);
+        let parts = args.map(|args| [py.get_type::<PyDict>().into_any(), args.into_any()]);
+        let value = parts.and_then(|parts| fallible::tuple(py, parts));
+        value.map_err(|raised| raised.take(py))
     }
 
     #[classattr]

@@ -10,12 +10,9 @@
 use std::ffi::CString;
 use std::mem;
 
-#[cfg(not(Py_3_13))]
-use pyo3::exceptions::PyAttributeError;
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::args::{self, Argument, FIND_CLASS, LOAD, LOADS, Signature, UNPICKLER, UNPICKLER_LOAD};
 use super::unpickler_memo::{self, UnpicklerMemoProxy};
@@ -25,7 +22,7 @@ use crate::compat::load_messages::NO_PERSISTENT_LOAD;
 use crate::errors;
 use crate::object::cell::{RunToken, Running, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, methods};
+use crate::object::{R, attr, fallible, methods};
 use crate::state::State;
 use crate::unpickler::hooks::{Decoding, Hooks, Options};
 use crate::unpickler::input::{Input, Methods, Parked};
@@ -263,15 +260,15 @@ impl Unpickler {
     }
 
     #[deleter(memo)]
-    fn delete_memo(&self) -> PyResult<()> {
-        Err(no_deletion())
+    fn delete_memo(&self, py: Python<'_>) -> PyResult<()> {
+        Err(no_deletion(py))
     }
 
     /// Returns size in memory, in bytes.
     #[pyo3(text_signature = "($self, /)")]
-    fn __sizeof__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+    fn __sizeof__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyInt>> {
         let py = slf.py();
-        let basic: usize = slf.get_type().getattr("__basicsize__")?.extract()?;
+        let basic: usize = slf.get_type().getattr(State::get(py).names.basicsize.bind(py))?.extract()?;
         let this = slf.get();
         let memo = this.memo.with(py, |memo| memo.size());
         let rest = this.settings.with(py, |settings| {
@@ -280,7 +277,8 @@ impl Unpickler {
                     + decoding.errors.as_bytes_with_nul().len()
             })
         });
-        Ok(basic + memo + rest)
+        // No memory is as large as the largest i64.
+        fallible::int(py, (basic + memo + rest) as i64).map_err(|raised| raised.take(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -382,7 +380,7 @@ methods! {
     fn py_persistent_load<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         match Self::set_hook(slf).map_err(|raised| raised.take(slf.py()))? {
             Some(hook) => Ok(hook),
-            None => Err(PyAttributeError::new_err("persistent_load")),
+            None => Err(errors::attribute_error(slf.py(), "persistent_load").take(slf.py())),
         }
     }
 
@@ -391,15 +389,15 @@ methods! {
         let py = value.py();
         if !value.is_callable() {
             let text = "persistent_load must be a callable taking one argument";
-            return Err(PyTypeError::new_err(text));
+            return Err(errors::type_error(py, text).take(py));
         }
         self.replace_hook(py, Some(PersistentLoad::Callable(value.unbind())));
         Ok(())
     }
 
     #[deleter(persistent_load)]
-    fn delete_persistent_load(&self) -> PyResult<()> {
-        Err(no_deletion())
+    fn delete_persistent_load(&self, py: Python<'_>) -> PyResult<()> {
+        Err(no_deletion(py))
     }
 }
 
@@ -616,6 +614,6 @@ fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentL
     }
 }
 
-fn no_deletion() -> PyErr {
-    PyTypeError::new_err("attribute deletion is not supported")
+fn no_deletion(py: Python<'_>) -> PyErr {
+    errors::type_error(py, "attribute deletion is not supported").take(py)
 }

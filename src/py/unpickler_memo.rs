@@ -12,7 +12,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::Shared;
 use crate::object::names::tp_name;
-use crate::object::{R, convert, make, number};
+use crate::object::{R, convert, fallible, make, number};
 use crate::unpickler::memo::{FIRST, Memo, settle_all};
 
 /// A view of the memo of an Unpickler.
@@ -50,14 +50,13 @@ impl UnpicklerMemoProxy {
 #[pymethods]
 impl UnpicklerMemoProxy {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = None)]
-    fn py_new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[pyo3(signature = (*args, **_kwargs), text_signature = None)]
+    fn py_new(args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         if QUIRKS.proxies_callable {
             return Ok(UnpicklerMemoProxy { unpickler: None });
         }
-        Err(pyo3::exceptions::PyTypeError::new_err(
-            "cannot create '_pickle.UnpicklerMemoProxy' instances",
-        ))
+        let text = "cannot create '_pickle.UnpicklerMemoProxy' instances";
+        Err(errors::type_error(args.py(), text).take(args.py()))
     }
 
     /// Remove all items from memo.
@@ -79,7 +78,7 @@ impl UnpicklerMemoProxy {
     /// Copy the memo to a new object.
     #[pyo3(text_signature = "($self, /)")]
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let copy = PyDict::new(py);
+        let copy = fallible::dict(py).map_err(|raised| raised.take(py))?;
         let entries = self.entries(py).map_err(|raised| raised.take(py))?;
         for (index, object) in entries {
             let index = convert::int(py, index as i64).map_err(|raised| raised.take(py))?;
@@ -90,11 +89,11 @@ impl UnpicklerMemoProxy {
 
     /// Implement pickling support: the memo as a dict.
     #[pyo3(text_signature = "($self, /)")]
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyDict>,))> {
-        Ok((py.get_type::<PyDict>().into_any(), (self.copy(py)?,)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let args = fallible::tuple(py, [self.copy(py)?.into_any()]);
+        let parts = args.map(|args| [py.get_type::<PyDict>().into_any(), args.into_any()]);
+        let value = parts.and_then(|parts| fallible::tuple(py, parts));
+        value.map_err(|raised| raised.take(py))
     }
 
     /// Nothing but identity; with it the class is unhashable, as C's is.

@@ -7,7 +7,7 @@ use super::{Context, Machine};
 use crate::compat::load_messages;
 use crate::errors;
 use crate::object::names::tp_name;
-use crate::object::{R, audit, modules};
+use crate::object::{R, audit, fallible, modules};
 use crate::state::State;
 
 /// The global `name` of `module`: what `Unpickler.find_class` does unless it is overridden.
@@ -61,7 +61,7 @@ fn translated<'py>(
 ) -> R<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let py = module.py();
     let state = State::get(py);
-    let key = PyTuple::new(py, [module, name])?;
+    let key = fallible::tuple(py, [module.clone(), name.clone()])?;
     if let Some(found) = state.name_mapping.bind(py).get_item(key)? {
         let pair = match found.cast::<PyTuple>() {
             Ok(pair) if pair.len() == 2 => pair,

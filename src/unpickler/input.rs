@@ -17,7 +17,7 @@ use crate::format::opcode::op;
 use crate::object::bytes_io;
 use crate::object::cursor::Cursor;
 use crate::object::filling::{self, Filling};
-use crate::object::{R, Raised, attr, make, number};
+use crate::object::{R, Raised, attr, fallible, make, number};
 use crate::state::State;
 
 /// Bytes asked of `peek`.
@@ -657,7 +657,10 @@ impl File {
                     let data = attr::call1(self.methods.read.bind(py), &wanted)?;
                     let Ok(data) = data.cast::<PyBytes>() else {
                         let ty = data.get_type().repr()?;
-                        let text = format!("read() returned non-bytes object ({})", ty.to_str()?);
+                        let text = format!(
+                            "read() returned non-bytes object ({})",
+                            fallible::shown(&ty)?
+                        );
                         return Err(errors::value_error(py, &text));
                     };
                     let bytes = Cursor::new(data.as_bytes());

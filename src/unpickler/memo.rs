@@ -15,14 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::buf::NoMemory;
 use crate::object::cell::Shared;
 use crate::object::make::{self, Items};
-use crate::object::{R, instance, methods};
+use crate::object::{R, fallible, instance, methods};
 
 /// Places that a memo has at first; it then grows to twice the index that it lacks.
 pub const FIRST: usize = 32;
@@ -487,9 +486,9 @@ pub fn settle(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
         let none = py.None().into_bound(py);
         let dict = memo.pick(py, |memo| memo.get(index));
         let dict = dict.unwrap_or_else(|| none.clone());
-        PyTuple::new(py, [none, dict])?.into_any()
+        fallible::tuple(py, [none, dict])?.into_any()
     } else {
-        let dict = PyDict::new(py);
+        let dict = fallible::dict(py)?;
         for (key, value) in entry.items.unwrap_or_default() {
             dict.set_item(key, value)?;
         }
@@ -514,7 +513,7 @@ fn settle_tuple(py: Python<'_>, memo: &Shared<Memo>, index: usize) -> R<()> {
         Ok::<_, TryReserveError>(found)
     });
     let items = items.map_err(|_| errors::no_memory(py))?;
-    let tuple = PyTuple::new(py, items.into_iter().map(|((), item)| item.into_bound(py)))?;
+    let tuple = fallible::tuple(py, items.into_iter().map(|((), item)| item.into_bound(py)))?;
     let tuple = tuple.into_any().unbind();
     let refused = memo.with(py, move |memo| memo.fill(index, tuple));
     drop(refused.map(|tuple| tuple.into_bound(py)));

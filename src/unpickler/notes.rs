@@ -15,7 +15,8 @@ use crate::errors;
 use crate::format::opcode::Op;
 use crate::object::cursor::Cursor;
 use crate::object::names::full_name;
-use crate::object::{R, Raised, build, can_be_noted};
+use crate::object::{R, Raised, attr, build, can_be_noted, fallible};
+use crate::state::State;
 
 /// Characters of a key or name that are shown.
 const SHOWN: usize = 100;
@@ -174,7 +175,7 @@ impl Machine {
                 };
                 match self.at(py, key) {
                     Some(key) if build::is_atom(&key) => {
-                        format!("{container} item {}", cut(key.repr()?.to_string_lossy()))
+                        format!("{container} item {}", cut(fallible::shown(&key.repr()?)?))
                     }
                     Some(key) => {
                         format!(
@@ -250,10 +251,11 @@ fn culprit(py: Python<'_>, culprit: &[Py<PyAny>]) -> R<String> {
         [callable] => Ok(format!(", calling {}", name_of(callable.bind(py))?)),
         [module, name] => {
             let text = |object: &Py<PyAny>| match object.bind(py).cast_exact::<PyString>() {
-                Ok(text) => cut(text.to_string_lossy()),
-                Err(_) => "?".into(),
+                Ok(text) => fallible::shown(text).map(cut),
+                Err(_) => Ok("?".into()),
             };
-            Ok(format!(", looking for {}.{}", text(module), text(name)))
+            let (module, name) = (text(module)?, text(name)?);
+            Ok(format!(", looking for {module}.{name}"))
         }
         _ => Ok(String::new()),
     }
@@ -267,15 +269,16 @@ fn name_of(callable: &Bound<'_, PyAny>) -> R<String> {
     if callable.is_exact_instance_of::<PyFunction>()
         || callable.is_exact_instance_of::<PyCFunction>()
     {
-        let part = |name: &str| -> R<Option<String>> {
-            let part = callable.getattr(name)?;
-            Ok(part
-                .cast_exact::<PyString>()
-                .ok()
-                .map(|part| cut(part.to_string_lossy())))
+        let part = |name: &Py<PyString>| -> R<Option<String>> {
+            let part = attr::get(callable, name.bind(callable.py()))?;
+            match part.cast_exact::<PyString>() {
+                Ok(part) => Ok(Some(cut(fallible::shown(part)?))),
+                Err(_) => Ok(None),
+            }
         };
-        if let Some(name) = part("__qualname__")? {
-            return Ok(match part("__module__")? {
+        let names = &State::get(callable.py()).names;
+        if let Some(name) = part(&names.qualname)? {
+            return Ok(match part(&names.module)? {
                 Some(module) if module != "builtins" => format!("{module}.{name}"),
                 _ => name,
             });
