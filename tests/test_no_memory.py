@@ -67,8 +67,11 @@ def ends_well(name: str) -> None:
         allowed.add("PicklingError")
     assert set(ours["outcomes"]) <= allowed, ours
     assert ours["as ever"] == theirs["as ever"]
-    # Code in Python that fails for want of memory loses blocks by itself: then C does as well.
-    assert theirs["lost"] or not ours["lost"], (ours, theirs)
+    # Code in Python that fails for want of memory loses blocks by itself: then C does as well. What
+    # another thing of the interpreter keeps once is not lost a second time at the same point.
+    if ours["lost"] and not theirs["lost"]:
+        again = outcomes(name, "ox")
+        assert not again["lost"], (ours, again, theirs)
 
 
 @pytest.mark.parametrize("name", DUMPS)

@@ -121,6 +121,14 @@ pub fn timezone<'w>(object: Obj<'w>) -> (Obj<'w>, Option<Obj<'w>>) {
     }
 }
 
+/// Asks now what is else asked when the first deque or OrderedDict comes, where there may be no memory for the answer.
+pub fn self_test(py: Python<'_>) {
+    deque_is_readable(py);
+    order_is_readable(py);
+    // PyO3 makes the names that it needs for `eval` when that is first called, and panics if it cannot.
+    drop(py.eval(c"None", None, None));
+}
+
 /// Whether time zones are laid out as expected.
 pub(super) fn zone_is_readable(py: Python<'_>) -> bool {
     static READABLE: OnceLock<bool> = OnceLock::new();

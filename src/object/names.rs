@@ -4,9 +4,15 @@ use std::ffi::CStr;
 
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
+#[cfg(not(Py_3_13))]
+use pyo3::types::PyString;
 use pyo3::types::PyType;
 
+#[cfg(not(Py_3_13))]
+use super::attr;
 use super::{R, owned};
+#[cfg(not(Py_3_13))]
+use crate::state::State;
 
 /// The `tp_name` of a type: what C's messages print with `%s`.
 ///
@@ -42,8 +48,24 @@ pub fn short_tp_name(ty: &Bound<'_, PyType>) -> R<String> {
 /// What looking the parts up raises.
 #[cold]
 pub fn full_name(ty: &Bound<'_, PyType>) -> R<String> {
+    #[cfg(Py_3_13)]
     let name = ty.fully_qualified_name()?.to_string();
+    #[cfg(not(Py_3_13))]
+    let name = module_and_name(ty)?;
     Ok(name.strip_prefix("__main__.").unwrap_or(&name).to_owned())
+}
+
+/// What PyO3's `fully_qualified_name` makes of attributes before 3.13; that one panics where there is no memory.
+#[cfg(not(Py_3_13))]
+fn module_and_name(ty: &Bound<'_, PyType>) -> R<String> {
+    let names = &State::get(ty.py()).names;
+    let module = attr::get(ty, names.module.bind(ty.py()))?;
+    let name = attr::get(ty, names.qualname.bind(ty.py()))?.str()?;
+    let name = name.to_str()?;
+    match module.cast::<PyString>() {
+        Ok(module) if module.to_str()? != "builtins" => Ok(format!("{}.{name}", module.to_str()?)),
+        _ => Ok(name.to_owned()),
+    }
 }
 
 /// Whether `__name__` of a callable, a class whose metaclass is `type`, is for certain none of `names`; no str is made.

@@ -149,17 +149,50 @@ pub struct Unpickler {
     settings: Shared<Settings>,
 }
 
+/// An `Option` whose None is zeros: before 3.13 `object.__new__` deallocates an instance that is nothing else, where it
+/// finds no memory for the dict of a subclass.
+#[derive(Default)]
+#[repr(u8)]
+enum Zeroable<T> {
+    #[default]
+    Empty = 0,
+    Full(T) = 1,
+}
+
+impl<T> Zeroable<T> {
+    fn get(&self) -> Option<&T> {
+        match self {
+            Zeroable::Empty => None,
+            Zeroable::Full(value) => Some(value),
+        }
+    }
+
+    fn get_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Zeroable::Empty => None,
+            Zeroable::Full(value) => Some(value),
+        }
+    }
+
+    fn replace(&mut self, value: Option<T>) -> Option<T> {
+        match mem::replace(self, value.map_or(Zeroable::Empty, Zeroable::Full)) {
+            Zeroable::Empty => None,
+            Zeroable::Full(value) => Some(value),
+        }
+    }
+}
+
 /// What `__init__` sets.
 #[derive(Default)]
 struct Settings {
     /// None before `__init__`, and while a load has it.
-    input: Option<Parked>,
+    input: Zeroable<Parked>,
     decoding: Option<Box<Decoding>>,
     buffers: Option<Py<PyAny>>,
     fix_imports: bool,
     /// What PROTO said last.
     proto: u8,
-    persistent_load: Option<PersistentLoad>,
+    persistent_load: Zeroable<PersistentLoad>,
 }
 
 /// The hook for persistent ids, where it does not follow from the class.
@@ -252,7 +285,7 @@ impl Unpickler {
     #[setter]
     fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.settings.with(value.py(), |settings| {
-            if let Some(input) = &mut settings.input {
+            if let Some(input) = settings.input.get_mut() {
                 input.distrust_memo();
             }
         });
@@ -285,10 +318,10 @@ impl Unpickler {
         self.memo
             .visit(|memo| memo.objects().try_for_each(|object| visit.call(object)))?;
         self.settings.visit(|settings| {
-            if let Some(input) = &settings.input {
+            if let Some(input) = settings.input.get() {
                 input.objects().try_for_each(|object| visit.call(object))?;
             }
-            if let Some(hook) = &settings.persistent_load {
+            if let Some(hook) = settings.persistent_load.get() {
                 visit.call(hook.object())?;
             }
             visit.call(&settings.buffers)
@@ -433,12 +466,12 @@ impl Unpickler {
         });
         drop(old);
         let settings = Settings {
-            input: Some(input),
+            input: Zeroable::Full(input),
             decoding: options.decoding,
             buffers: options.buffers.map(Bound::unbind),
             fix_imports: options.fix_imports,
             proto: 0,
-            persistent_load: None,
+            persistent_load: Zeroable::Empty,
         };
         let old = this
             .settings
@@ -459,7 +492,9 @@ impl Unpickler {
         let py = slf.py();
         let this = slf.get();
         let _running = this.acquire(py)?;
-        let input = this.settings.with(py, |settings| settings.input.take());
+        let input = this
+            .settings
+            .with(py, |settings| settings.input.replace(None));
         let Some(input) = input else {
             let text = format!(
                 "Unpickler.__init__() was not called by {}.__init__()",
@@ -498,9 +533,9 @@ impl Unpickler {
     }
 
     fn replace_hook(&self, py: Python<'_>, hook: Option<PersistentLoad>) {
-        let old = self.settings.with(py, move |settings| {
-            mem::replace(&mut settings.persistent_load, hook)
-        });
+        let old = self
+            .settings
+            .with(py, move |settings| settings.persistent_load.replace(hook));
         drop(old);
     }
 
@@ -509,13 +544,13 @@ impl Unpickler {
         let py = slf.py();
         let settings = &slf.get().settings;
         let hook = settings.pick(py, |settings| {
-            settings
-                .persistent_load
-                .as_ref()
-                .map(PersistentLoad::object)
+            settings.persistent_load.get().map(PersistentLoad::object)
         });
         let own = settings.with(py, |settings| {
-            matches!(settings.persistent_load, Some(PersistentLoad::OwnMethod(_)))
+            matches!(
+                settings.persistent_load,
+                Zeroable::Full(PersistentLoad::OwnMethod(_))
+            )
         });
         match hook {
             Some(function) if own => Ok(Some(methods::bind(&function, slf.as_any())?)),
@@ -534,9 +569,9 @@ struct Lent<'a, 'py> {
 impl Drop for Lent<'_, '_> {
     fn drop(&mut self) {
         let input = self.input.park();
-        let old = self.settings.with(self.py, move |settings| {
-            mem::replace(&mut settings.input, input)
-        });
+        let old = self
+            .settings
+            .with(self.py, move |settings| settings.input.replace(input));
         drop(old);
     }
 }
