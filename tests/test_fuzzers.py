@@ -46,8 +46,8 @@ def test_texts_that_differ_in_an_address_are_no_finding() -> None:
     import sys
     sys.path.insert(0, sys.argv[1])
     from loading import _same_but_for_addresses as same
-    print(same(".x: '<A at 0x7f10>' and '<A at 0x7f20>'"))
-    print(same(".x: '<A at 0x7f10>' and '<B at 0x7f20>'"), same(".x: 'a' and 'a'"), same("lengths"))
+    print(same(".x: '<A at 0x7f1000>' and '<A at 0x7f2000>'"))
+    print(same(".x: '<A at 0x7f1000>' and '<B at 0x7f2000>'"), same(".x: 'a' and 'a'"), same("lengths"))
     """
     assert child_ok(code, str(TESTS / "fuzz")) == "True\nFalse False False\n"
 

@@ -67,11 +67,9 @@ def ends_well(name: str) -> None:
         allowed.add("PicklingError")
     assert set(ours["outcomes"]) <= allowed, ours
     assert ours["as ever"] == theirs["as ever"]
-    # Code in Python that fails for want of memory loses blocks by itself: then C does as well. What
-    # another thing of the interpreter keeps once is not lost a second time at the same point.
-    if ours["lost"] and not theirs["lost"]:
-        again = outcomes(name, "ox")
-        assert not again["lost"], (ours, again, theirs)
+    # Code in Python that fails for want of memory loses blocks by itself, at points that depend on
+    # what was allocated before. What we would lose is lost wherever a kind of allocation fails.
+    assert ours["lost"] <= theirs["lost"] + 2, (ours, theirs)
 
 
 @pytest.mark.parametrize("name", DUMPS)

@@ -2,6 +2,8 @@
 //!
 //! Part of `constructors.rs`, which keeps the verdicts. This file must not make instances.
 
+use std::ffi::CStr;
+
 use pyo3::ffi as pyffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyType};
@@ -219,6 +221,26 @@ fn has_api() -> bool {
     true
 }
 
+/// The value of an expression without names; None where there is no memory. PyO3's `eval` panics there, and where the
+/// interpreter itself fails without an exception.
+fn value_of<'py>(py: Python<'py>, source: &CStr) -> Option<Bound<'py, PyAny>> {
+    let names = fallible::dict(py).map_err(|raised| raised.take(py)).ok()?;
+    // SAFETY: C strings and live objects; new references or NULL come back.
+    let value = unsafe {
+        let input = pyffi::Py_eval_input;
+        let code = pyffi::Py_CompileString(source.as_ptr(), c"<string>".as_ptr(), input);
+        let code = Bound::from_owned_ptr_or_opt(py, code);
+        code.and_then(|code| {
+            let value = pyffi::PyEval_EvalCode(code.as_ptr(), names.as_ptr(), names.as_ptr());
+            Bound::from_owned_ptr_or_opt(py, value)
+        })
+    };
+    if value.is_none() {
+        drop(PyErr::take(py));
+    }
+    value
+}
+
 /// A class that `collections.namedtuple` made, or one under it that leaves `__new__` alone.
 fn named_tuple(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<How> {
     let py = ty.py();
@@ -265,7 +287,7 @@ fn named_tuple(ty: &Bound<'_, PyType>, facts: &mut Facts) -> Option<How> {
     let comma = if fields.len() == 1 { "," } else { "" };
     let source = format!("lambda _cls, {list}{comma}: _tuple_new(_cls, ({list}{comma}))");
     let source = std::ffi::CString::new(source).ok()?;
-    let expected = py.eval(&source, None, None).ok()?;
+    let expected = value_of(py, &source)?;
     if !attribute(&expected, "__code__").ok()?.eq(&code).ok()? {
         return None;
     }

@@ -125,8 +125,6 @@ pub fn timezone<'w>(object: Obj<'w>) -> (Obj<'w>, Option<Obj<'w>>) {
 pub fn self_test(py: Python<'_>) {
     deque_is_readable(py);
     order_is_readable(py);
-    // PyO3 makes the names that it needs for `eval` when that is first called, and panics if it cannot.
-    drop(py.eval(c"None", None, None));
 }
 
 /// Whether time zones are laid out as expected.
