@@ -30,6 +30,8 @@ pub enum Lever {
     Build,
     /// Loading: short plain data without telling PyO3 that the thread is attached (2.3, a text).
     Short,
+    /// Loading: short texts are given out again once nobody has them any more (1.3, a dict of four).
+    Spares,
     /// Dumping: vectors, and what is known of classes, are kept for the next call (19, a reducer).
     Scratch,
 }
@@ -63,7 +65,7 @@ mod chosen {
     use super::Lever;
 
     /// The levers by the names that the variable has; `window` is none, but closes windows at random.
-    const NAMES: [(&str, u32); 13] = [
+    const NAMES: [(&str, u32); 14] = [
         ("counts", bit(Lever::Counts)),
         ("leaves", bit(Lever::Leaves)),
         ("entries", bit(Lever::Entries)),
@@ -75,6 +77,7 @@ mod chosen {
         ("templates", bit(Lever::Templates)),
         ("build", bit(Lever::Build)),
         ("short", bit(Lever::Short)),
+        ("spares", bit(Lever::Spares)),
         ("scratch", bit(Lever::Scratch)),
         ("window", WINDOW),
     ];

@@ -73,8 +73,8 @@ SHAPES: dict[str, Any] = {
 
 
 def padded(value: Any, protocol: int) -> bytes:
-    """What is small is loaded in another way."""
-    return c.dumps([value, "x" * 2000], protocol)
+    """What is small is loaded in another way, and its texts may be kept (`test_spares.py`)."""
+    return c.dumps([value, "x" * 9000], protocol)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

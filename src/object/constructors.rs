@@ -28,6 +28,8 @@ pub struct Constructors {
     known: Vec<Known>,
     /// Where in `known` a class may be.
     hints: Vec<u16>,
+    /// The class met last that has to be called, and its version; 0 and 0 for none.
+    called: (usize, u32),
 }
 
 /// Classes beyond which all are forgotten.
@@ -83,6 +85,25 @@ impl Constructors {
                 }
                 None => Found::New,
             },
+        }
+    }
+
+    /// Whether this is the class met last that has to be called: a quick look, before any other.
+    #[inline(always)]
+    pub fn is_called(&self, class: &Bound<'_, PyAny>) -> bool {
+        let class = class.as_ptr();
+        self.called.0 == class.addr() && is_type(class) && self.called.1 == version(class.cast())
+    }
+
+    /// Whether the class that was found at a place has to be called, whatever the arguments are.
+    #[inline]
+    pub fn must_be_called(&mut self, at: usize) -> bool {
+        match self.known.get(at) {
+            Some(known) if known.verdict.how.is_none() => {
+                self.called = (known.address, known.version);
+                true
+            }
+            _ => false,
         }
     }
 

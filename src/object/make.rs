@@ -15,6 +15,25 @@ use super::{R, ffi, owned, status};
 /// References on the value stack.
 pub type Items = Vec<Py<PyAny>>;
 
+/// `Vec::push` where there is room as a rule: what is done then is never a call.
+#[inline(always)]
+pub fn push<T>(vec: &mut Vec<T>, value: T) {
+    #[cold]
+    #[inline(never)]
+    fn push_and_grow<T>(vec: &mut Vec<T>, value: T) {
+        vec.push(value);
+    }
+    let len = vec.len();
+    if len == vec.capacity() {
+        return push_and_grow(vec, value);
+    }
+    // SAFETY: there is room for one more.
+    unsafe {
+        vec.as_mut_ptr().add(len).write(value);
+        vec.set_len(len + 1);
+    }
+}
+
 /// An int.
 ///
 /// # Errors

@@ -50,6 +50,7 @@ mod per_class;
 pub mod read;
 pub mod recipes;
 pub mod signals;
+pub mod spares;
 pub mod templates;
 pub mod text;
 pub mod two_way;

@@ -42,6 +42,9 @@ pub struct Memo {
     dense: Vec<Option<Py<PyAny>>>,
     /// An index below this one is not far off. (The vector may have more memory, kept from before.)
     places: usize,
+    /// An index below this one, the next of the vector, can be pushed without another look: it is not far off, there
+    /// is memory, and nothing is far off.
+    ready: usize,
     /// Entries in `dense`.
     count: usize,
     /// Entries that are far off; made for the first of them.
@@ -61,6 +64,7 @@ impl Default for Memo {
         Memo {
             dense: Vec::new(),
             places: FIRST,
+            ready: 0,
             count: 0,
             sparse: None,
             next: 0,
@@ -130,18 +134,26 @@ impl Memo {
     #[inline(always)]
     #[must_use]
     pub fn push(&mut self, index: usize, object: Py<PyAny>) -> Option<Py<PyAny>> {
-        let len = self.dense.len();
-        if index == len
-            && self.sparse.is_none()
-            && (len < self.places || self.grow(index))
-            && (len < self.dense.capacity() || self.make_room(index))
-        {
-            self.dense.push(Some(object));
+        if index == self.dense.len() && (index < self.ready || self.make_ready(index)) {
+            make::push(&mut self.dense, Some(object));
             self.count += 1;
             self.next += 1;
             return None;
         }
         Some(object)
+    }
+
+    /// Whether `index`, the next of the vector, can be pushed.
+    #[cold]
+    #[inline(never)]
+    fn make_ready(&mut self, index: usize) -> bool {
+        let made = self.sparse.is_none()
+            && (index < self.places || self.grow(index))
+            && (index < self.dense.capacity() || self.make_room(index));
+        if made {
+            self.ready = self.places.min(self.dense.capacity());
+        }
+        made
     }
 
     /// Takes memory for twice as many entries as `index` says: [`Memo::push`] itself could only end the
@@ -305,6 +317,7 @@ impl Memo {
                 object,
                 moved: AtomicBool::new(false),
             };
+            self.ready = 0;
             let old = self.sparse.get_or_insert_default().insert(index, entry);
             if old.is_none() && !QUIRKS.sparse_memo_hidden {
                 self.next += 1;
@@ -439,6 +452,7 @@ pub fn empty(py: Python<'_>, memo: &mut Shared<Memo>) {
     memo.count = 0;
     memo.next = 0;
     memo.places = FIRST;
+    memo.ready = FIRST.min(memo.dense.capacity());
 }
 
 /// Keeps the items of all virtual entries: the instances may change from now on.

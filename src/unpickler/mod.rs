@@ -43,8 +43,9 @@ use crate::object::classes::Classes;
 use crate::object::collector::{PAUSES, Pause};
 use crate::object::constructors::Constructors;
 use crate::object::cursor::Cursor;
+use crate::object::spares::Spares;
 use crate::object::templates::Templates;
-use crate::object::{R, Raised, signals};
+use crate::object::{R, Raised, signals, text};
 use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
 use input::{Input, Methods, Parked};
@@ -59,6 +60,9 @@ const HIGHEST_PROTOCOL: u8 = 5;
 
 /// Bytes in a window that make many objects: so many that the collector runs, that keys come again.
 const LARGE: usize = 1024;
+
+/// Bytes in a window of a message that may come again, with the same texts.
+const SMALL: usize = 8 * 1024;
 
 /// Bytes of a file between two looks for signals.
 const BETWEEN_LOOKS: usize = 64 * 1024;
@@ -77,6 +81,8 @@ pub struct Machine {
     constructors: Constructors,
     /// Keys of dicts that have come before.
     templates: Templates,
+    /// Texts of small messages.
+    spares: Spares,
     /// The protocol that PROTO said.
     proto: u8,
     /// Whether something of the stream is not yet what code of users may see.
@@ -85,6 +91,8 @@ pub struct Machine {
     pause: Pause,
     /// Whether there is so much data that what saves time later is worth the time now.
     large: bool,
+    /// Whether there is so little that the next message may look like it.
+    small: bool,
     /// Whether a frame ends where the window ends.
     framed: bool,
     /// Only opcodes of plain data are executed.
@@ -401,6 +409,7 @@ impl Machine {
         self.plain = self.over || !cx.attached;
         let window = input.rest(py);
         self.large = window.len() > LARGE;
+        self.small = window.len() <= SMALL;
         self.pause(cx);
         let (step, left) = run::run(self, cx, window);
         if step.is_err() {
@@ -442,8 +451,19 @@ impl Machine {
         *self = Machine {
             classes: mem::take(&mut self.classes),
             constructors: mem::take(&mut self.constructors),
+            spares: mem::take(&mut self.spares),
             ..Machine::default()
         };
+    }
+
+    /// A str from the stream.
+    #[inline(always)]
+    fn text<'py>(&mut self, py: Python<'py>, data: Cursor<'_>) -> R<Bound<'py, PyAny>> {
+        if self.small {
+            self.spares.text(py, data)
+        } else {
+            text::text(py, data)
+        }
     }
 
     /// PROTO.

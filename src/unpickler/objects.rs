@@ -62,7 +62,9 @@ impl Machine {
                 _ => return Ok(None),
             },
         };
-        if from <= self.stack.fence() {
+        if from <= self.stack.fence()
+            || (self.constructors).is_called(self.stack.items[from - 1].bind(cx.py))
+        {
             return Ok(None);
         }
         if !self.construct_now(cx, from, memoised, newobj)? {
@@ -96,6 +98,9 @@ impl Machine {
         let Found::At(place) = found else {
             return Ok(false);
         };
+        if self.constructors.must_be_called(place) {
+            return Ok(false);
+        }
         if memoised && !cx.memo.with(py, |memo| memo.is_next(memo.next())) {
             return Ok(false);
         }

@@ -11,7 +11,7 @@ use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::{Op, op};
 use crate::object::cursor::Cursor;
-use crate::object::{R, make, signals, text};
+use crate::object::{R, make, signals};
 
 /// Why the loop has ended.
 pub enum Step {
@@ -26,8 +26,12 @@ pub enum Step {
     Attach,
 }
 
-/// Opcodes between two looks for signals: about a millisecond of work.
-const OPCODES: u32 = 1 << 14;
+/// Bytes of opcodes between two pauses of the loop. An opcode pushes no more values than it has bytes, so that the
+/// room that a pause makes on the stack lasts until the next.
+const CHUNK: usize = 4096;
+
+/// Pauses between two looks for signals: about a millisecond of work.
+const LOOKS: u32 = 8;
 
 /// Bytes of payload that are worth a look for signals.
 const MUCH: usize = 1 << 20;
@@ -44,7 +48,10 @@ pub fn run(machine: &mut Machine, cx: &Context<'_, '_>, window: Cursor<'_>) -> (
 fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) -> R<Step> {
     let py = cx.py;
     let mut at = *place;
-    let mut budget = OPCODES;
+    let mut pauses = LOOKS;
+    // The loop pauses when no more bytes than these are left. One comparison for the end of the window, for room
+    // and for signals.
+    let mut rest = usize::MAX;
 
     // `place` is written before anything that can fail, so that an error leaves it behind the
     // opcode's argument.
@@ -86,7 +93,8 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             ($len:expr) => {{
                 let len = $len;
                 if len >= MUCH {
-                    budget = 1;
+                    pauses = 0;
+                    rest = usize::MAX;
                 }
                 payload!(len)
             }};
@@ -128,8 +136,8 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         macro_rules! push {
             ($value:expr) => {{
                 let value = $value;
-                if let Some(([op::MEMOIZE], rest)) = at.array() {
-                    at = rest;
+                if let Some(([op::MEMOIZE], next)) = at.array() {
+                    at = next;
                     check!(machine.push_memoized(cx, value));
                 } else {
                     machine.stack.push(value);
@@ -169,15 +177,19 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             };
         }
 
-        budget -= 1;
-        if budget == 0 {
-            budget = OPCODES;
-            machine.pause.end();
-            check!(signals::handle(py).map_err(|raised| machine.blame_signal(raised)));
-            machine.pause(cx);
-        }
-        if !machine.stack.has_room() {
-            check!(machine.stack.make_room(py));
+        if at.len() <= rest {
+            if at.is_empty() {
+                more!(at);
+            }
+            if pauses == 0 {
+                pauses = LOOKS;
+                machine.pause.end();
+                check!(signals::handle(py).map_err(|raised| machine.blame_signal(raised)));
+                machine.pause(cx);
+            }
+            pauses -= 1;
+            check!(machine.stack.make_room(py, at.len().min(CHUNK)));
+            rest = at.len().saturating_sub(CHUNK);
         }
         let [byte] = take!();
         let Some(op) = Op::decode(byte) else {
@@ -191,7 +203,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             Op::ShortBinUnicode => {
                 let [len] = take!();
                 let data = payload!(usize::from(len));
-                push!(check!(text::text(py, data)));
+                push!(check!(machine.text(py, data)));
             }
             Op::Memoize => check!(machine.memoize(cx)),
             Op::BinInt1 => {
@@ -302,12 +314,12 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
             Op::BinUnicode => {
                 let len = u32::from_le_bytes(take!());
                 let data = large!(len as usize);
-                push!(check!(text::text(py, data)));
+                push!(check!(machine.text(py, data)));
             }
             Op::BinUnicode8 => {
                 let len = check!(length::long(py, op, take!()));
                 let data = large!(len);
-                push!(check!(text::text(py, data)));
+                push!(check!(machine.text(py, data)));
             }
             Op::ShortBinBytes => {
                 let [len] = take!();

@@ -6,7 +6,7 @@
 use pyo3::prelude::*;
 
 use crate::errors;
-use crate::object::make::Items;
+use crate::object::make::{self, Items};
 use crate::object::{R, Raised};
 
 /// More values than any one opcode pushes.
@@ -57,28 +57,26 @@ impl Stack {
         self.fence
     }
 
-    /// Whether there is memory for what one opcode may push.
-    #[inline(always)]
-    pub fn has_room(&self) -> bool {
-        self.items.capacity() - self.items.len() >= ROOM
-    }
-
-    /// Takes memory for more values: [`Stack::push`] itself could only end the process if there is none.
+    /// Takes memory for `count` more values, and what the last opcode may push beside them: [`Stack::push`]
+    /// itself could only end the process if there is none.
     ///
     /// # Errors
     /// MemoryError.
-    #[cold]
-    #[inline(never)]
-    pub fn make_room(&mut self, py: Python<'_>) -> R<()> {
-        let made = self.items.try_reserve(ROOM);
-        made.or_else(|_| self.items.try_reserve_exact(ROOM))
+    #[inline]
+    pub fn make_room(&mut self, py: Python<'_>, count: usize) -> R<()> {
+        let room = count + ROOM;
+        if self.items.capacity() - self.items.len() >= room {
+            return Ok(());
+        }
+        let made = self.items.try_reserve(room);
+        made.or_else(|_| self.items.try_reserve_exact(room))
             .map_err(|_| errors::no_memory(py))
     }
 
-    /// Puts a value on top. See [`Stack::has_room`].
+    /// Puts a value on top. See [`Stack::make_room`].
     #[inline(always)]
     pub fn push(&mut self, value: Bound<'_, PyAny>) {
-        self.items.push(value.unbind());
+        make::push(&mut self.items, value.unbind());
     }
 
     /// Takes the top.
