@@ -11,7 +11,8 @@ use super::unpickler::Unpickler;
 use super::unpickler_memo::UnpicklerMemoProxy;
 use crate::object::buffer::{self, PickleBuffer};
 use crate::object::{
-    build, by_name, classes, entries, filling, instance, interpreter, known, templates, two_way,
+    build, by_name, classes, entries, filling, instance, interpreter, known, templates, text,
+    two_way,
 };
 use crate::state::State;
 
@@ -41,6 +42,7 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     templates::self_test(py)?;
     build::self_test(py)?;
     known::self_test(py);
+    text::self_test(py)?;
     module.add("PickleError", &state.pickle_error)?;
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;
