@@ -178,6 +178,7 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
         }
 
         if at.len() <= rest {
+            check!(machine.stack.make_room(py, at.len().min(CHUNK)));
             if at.is_empty() {
                 more!(at);
             }
@@ -188,7 +189,6 @@ fn steps(machine: &mut Machine, cx: &Context<'_, '_>, place: &mut Cursor<'_>) ->
                 machine.pause(cx);
             }
             pauses -= 1;
-            check!(machine.stack.make_room(py, at.len().min(CHUNK)));
             rest = at.len().saturating_sub(CHUNK);
         }
         let [byte] = take!();
