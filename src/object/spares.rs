@@ -92,34 +92,44 @@ impl Spares {
 /// Something of all bytes of a text, never 0; None for one that is not kept.
 #[inline(always)]
 fn mix(bytes: &[u8]) -> Option<u64> {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let len = bytes.len();
     if !SIZES.contains(&len) {
         return None;
     }
-    let (low, high) = match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+    // The length, where it is not taken for another letter.
+    let size = (len as u64).wrapping_mul(0xa076_1d64_78bd_642f);
+    let mixed = match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
         (Some(&low), Some(&high)) => {
             let (low, high) = (u128::from_ne_bytes(low), u128::from_ne_bytes(high));
-            let both = low ^ high.rotate_left(40);
-            (both as u64, (both >> 64) as u64)
+            let low = fold(low as u64 ^ size, (low >> 64) as u64);
+            fold(low ^ high as u64, (high >> 64) as u64)
         }
-        _ => match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(&low), Some(&high)) => (u64::from_ne_bytes(low), u64::from_ne_bytes(high)),
-            _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-                (Some(&low), Some(&high)) => {
-                    let (low, high) = (u32::from_ne_bytes(low), u32::from_ne_bytes(high));
-                    (low.into(), high.into())
-                }
-                // Two or three.
-                _ => {
-                    let middle = u16::from_ne_bytes([bytes[0], bytes[1]]);
-                    (middle.into(), bytes[len - 1].into())
-                }
-            },
-        },
+        _ => {
+            let (low, high) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+                (Some(&low), Some(&high)) => (u64::from_ne_bytes(low), u64::from_ne_bytes(high)),
+                _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                    (Some(&low), Some(&high)) => {
+                        let (low, high) = (u32::from_ne_bytes(low), u32::from_ne_bytes(high));
+                        (low.into(), high.into())
+                    }
+                    // Two or three.
+                    _ => {
+                        let first = u16::from_ne_bytes([bytes[0], bytes[1]]);
+                        (first.into(), bytes[len - 1].into())
+                    }
+                },
+            };
+            fold(low ^ size, high)
+        }
     };
-    let mixed = (low ^ high.rotate_left(25) ^ len as u64).wrapping_mul(ODD);
-    Some(mixed ^ mixed >> 32 | 1 << 63)
+    Some(mixed | 1 << 63)
+}
+
+/// The two halves of a product.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd1b5_4a32_d192_ed03);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// The bits of a str that say how it is stored, and whether it is interned. What follows them is padding, never
