@@ -198,13 +198,12 @@ def _environment(
     python = interpreter.command(program=str(program))
     pip = [*python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     session.run(*pip, *PROJECT["project"]["dependencies"], external=True)
-    if group == "bench":
-        # Not all have wheels for each Python, and building them takes hours where it works at all.
-        for library in _group(group):
-            line = [*pip, "--only-binary=:all:", library]
-            session.run(*line, external=True, success_codes=[0, 1])
-    else:
+    if group != "bench":
         session.run(*pip, *_group(group), external=True)
+    # Not all have wheels for each Python, and building them takes hours where it works at all.
+    for library in {"bench": _group("bench"), "test": _group("data")}.get(group, []):
+        line = [*pip, "--only-binary=:all:", library]
+        session.run(*line, external=True, success_codes=[0, 1])
     session.run(*pip, "--no-deps", "--force-reinstall", wheel, external=True)
     return python
 

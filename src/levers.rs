@@ -20,6 +20,8 @@ pub enum Lever {
     Names,
     /// Dumping: known classes and plain instances are written without their reduce methods (11, a deque).
     Recipes,
+    /// Dumping: an array of NumPy's is written like the one before that had its dtype (18, small arrays).
+    Arrays,
     /// Dumping: a reduce method or `__getstate__` in Python is called without `object.__reduce_ex__` (2.5, `__getstate__`).
     Reducers,
     /// Loading: known classes are not called, their objects are made (1.8, a UUID).
@@ -65,13 +67,14 @@ mod chosen {
     use super::Lever;
 
     /// The levers by the names that the variable has; `window` is none, but closes windows at random.
-    const NAMES: [(&str, u32); 14] = [
+    const NAMES: [(&str, u32); 15] = [
         ("counts", bit(Lever::Counts)),
         ("leaves", bit(Lever::Leaves)),
         ("entries", bit(Lever::Entries)),
         ("inline", bit(Lever::Inline)),
         ("names", bit(Lever::Names)),
         ("recipes", bit(Lever::Recipes)),
+        ("arrays", bit(Lever::Arrays)),
         ("reducers", bit(Lever::Reducers)),
         ("constructors", bit(Lever::Constructors)),
         ("templates", bit(Lever::Templates)),

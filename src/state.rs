@@ -84,6 +84,9 @@ names! {
     globals = "__globals__",
     latin1 = "latin1",
     add_note = "add_note",
+    pickle = "pickle",
+    pickle_buffer = "PickleBuffer",
+    isbuiltin = "isbuiltin",
 }
 
 /// Everything the module holds.

@@ -79,6 +79,11 @@ impl<B: Backing> Output<B> {
         self.buf.len() + MARGIN >= self.attention_at
     }
 
+    /// Whether [`Output::attention`] could become true within the next [`MARGIN`] and so many bytes.
+    pub fn is_within(&self, bytes: usize) -> bool {
+        self.buf.len().saturating_add(bytes) + MARGIN >= self.attention_at
+    }
+
     /// Says that the look that [`Output::attention`] asked for was taken.
     pub fn attended(&mut self) {
         self.set_attention();

@@ -64,7 +64,8 @@ impl Export {
         Ok(Export(filled))
     }
 
-    fn view(&self) -> &pyffi::Py_buffer {
+    /// The view, filled.
+    pub(super) fn view(&self) -> &pyffi::Py_buffer {
         // SAFETY: filled, and written to by nobody until the last clone is dropped.
         unsafe { &*self.0.0.get() }
     }

@@ -14,6 +14,7 @@
 //! written or read.
 #![allow(unsafe_code)]
 
+pub mod array;
 pub mod attr;
 pub mod audit;
 pub mod boxed;

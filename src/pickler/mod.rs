@@ -5,6 +5,7 @@
 //! (`object/world.rs`). What needs user code is in `engine.rs` and `thawed.rs`. Nothing here parses arguments or
 //! knows Python classes; `py/` does.
 
+mod arrays;
 pub mod containers;
 mod direct;
 pub mod engine;

@@ -277,6 +277,9 @@ impl Session {
             if self.save_class(window, object)? {
                 return Ok(Flow::Done);
             }
+            if !self.arrays.is_empty() && self.save_array(window, object, shared)? {
+                return Ok(Flow::Done);
+            }
         }
         if self.protocol >= 5
             && !self.out_of_band

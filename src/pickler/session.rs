@@ -13,6 +13,7 @@ use crate::compat::QUIRKS;
 use crate::format::frame::Output;
 use crate::format::opcode::op;
 use crate::levers::{self, Lever};
+use crate::object::array::Forms;
 use crate::object::by_name::Classes;
 use crate::object::bytes_out::BytesOut;
 use crate::object::types::TypeCache;
@@ -38,6 +39,8 @@ pub struct Session {
     pub(super) graveyard: Graveyard,
     pub(super) types: TypeCache,
     pub(super) classes: Classes,
+    /// What NumPy's arrays have shown in this dump.
+    pub(super) arrays: Forms,
     /// The number of the window: what was asked in an earlier one may have changed.
     pub(super) now: u64,
     pub(super) protocol: u8,
@@ -84,6 +87,7 @@ impl Default for Session {
             graveyard: Graveyard::default(),
             types: TypeCache::default(),
             classes: Classes::default(),
+            arrays: Forms::default(),
             now: 0,
             protocol: 0,
             binary: true,
@@ -315,6 +319,7 @@ impl Session {
         self.fast_nesting = 0;
         self.fast_seen.clear();
         self.memo.clear(py);
+        self.arrays.clear();
         self.graveyard.release(py);
         self.graveyard.trim();
         self.out.take_with(|out, _| out.restart(false));

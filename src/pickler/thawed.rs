@@ -224,7 +224,11 @@ impl<'py> Engine<'_, 'py> {
         let reduce_ex = names.reduce_ex.bind(py);
         let value = if types::finds_methods(&ty, reduce_ex) {
             let protocol = convert::int(py, i64::from(self.session.protocol))?;
-            attr::call_method1(&object, reduce_ex, &protocol)?
+            let value = attr::call_method1(&object, reduce_ex, &protocol)?;
+            if self.session.protocol >= 5 {
+                self.session.arrays.learn(&object, &value);
+            }
+            value
         } else if let Some(method) = attr::get_optional(&object, reduce_ex)? {
             let protocol = convert::int(py, i64::from(self.session.protocol))?;
             attr::call1(&method, &protocol)?
