@@ -169,21 +169,12 @@ impl<B: Backing> Buf<B> {
         self.len += size;
     }
 
-    /// Writes up to `max` bytes, for which there is room, through `fill`, which says how many it
-    /// wrote.
+    /// Writes up to `max` bytes, for which there is room, through `fill`.
     #[inline]
-    pub fn put_with(&mut self, max: usize, fill: impl FnOnce(&mut [u8]) -> usize) {
+    pub fn put_with(&mut self, max: usize, fill: impl FnOnce(&mut Run<'_>)) {
         assert!(self.has_room(max));
-        // SAFETY: room for `max` bytes was just checked. The bytes are cleared first, so that `fill`
-        // sees initialised memory.
-        let spare = unsafe {
-            let spare = self.start.add(self.len);
-            spare.write_bytes(0, max);
-            std::slice::from_raw_parts_mut(spare, max)
-        };
-        let n = fill(spare);
-        assert!(n <= max);
-        self.len += n;
+        let mut run = self.run(self.len + max);
+        fill(&mut run);
     }
 
     /// Writes for which there is room in front of `end`, without a look at the buffer between them.
@@ -229,7 +220,7 @@ impl<B: Backing> Buf<B> {
     }
 }
 
-/// See [`Buf::run`].
+/// See [`Buf::run`] and [`Buf::put_with`].
 pub struct Run<'a> {
     at: *mut u8,
     /// `at` is valid for writes of this many bytes.
@@ -255,6 +246,117 @@ impl Run<'_> {
             self.at = self.at.add(n);
         }
         self.room -= n;
+    }
+
+    /// Writes what `form` makes of the items, in parts of `PART` as long as there is room for the longest form of each,
+    /// and returns those that are left. `plain` gives the bytes of a part whose items have one each.
+    #[inline(always)]
+    pub fn put_parts<'a, T: Copy, const PART: usize>(
+        &mut self,
+        items: &'a [T],
+        plain: impl Fn(&[T; PART]) -> Option<[u8; PART]>,
+        form: impl Fn(T) -> Form,
+    ) -> &'a [T] {
+        let (parts, _) = items.as_chunks::<PART>();
+        // In variables: what is written might lie in `self`, for all that the compiler knows.
+        let (start, mut at, mut done) = (self.at, self.at, 0);
+        for part in parts {
+            if self.room - (at.addr() - start.addr()) < PART * Form::LONGEST {
+                break;
+            }
+            done += PART;
+            // SAFETY: room for the longest form of each item was just checked.
+            unsafe {
+                if let Some(bytes) = plain(part) {
+                    at.cast::<[u8; PART]>().write(bytes);
+                    at = at.add(PART);
+                    continue;
+                }
+                for &item in part {
+                    at = form(item).write(at);
+                }
+            }
+        }
+        self.at = at;
+        self.room -= at.addr() - start.addr();
+        &items[done..]
+    }
+
+    /// Writes as many of `len` bytes from memory that others may write to meanwhile as there is room for.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `len` bytes, and is not memory that this buffer writes to.
+    #[inline]
+    pub unsafe fn copy_from(&mut self, from: *const u8, len: usize) {
+        let n = len.min(self.room);
+        // SAFETY: promised by the caller, and there is room for `n` bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, self.at, n);
+            self.at = self.at.add(n);
+        }
+        self.room -= n;
+    }
+
+    /// Writes as many bytes of a slice as there is room for.
+    #[inline]
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        // SAFETY: a shared slice cannot overlap memory that only this buffer writes to.
+        unsafe { self.copy_from(bytes.as_ptr(), bytes.len()) };
+    }
+}
+
+/// One to four bytes: an enum, since compilers make of an array and a length code without branches, which takes
+/// nearly twice the time for text.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Form {
+    One([u8; 1]),
+    Two([u8; 2]),
+    Three([u8; 3]),
+    Four([u8; 4]),
+}
+
+impl Form {
+    /// The most bytes that there are.
+    pub const LONGEST: usize = 4;
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Form::One(bytes) => bytes,
+            Form::Two(bytes) => bytes,
+            Form::Three(bytes) => bytes,
+            Form::Four(bytes) => bytes,
+        }
+    }
+
+    /// Writes the bytes, and returns where they end.
+    ///
+    /// # Safety
+    /// `at` is valid for writes of [`Form::LONGEST`] bytes.
+    #[inline(always)]
+    unsafe fn write(self, at: *mut u8) -> *mut u8 {
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self {
+                Form::One(bytes) => {
+                    at.cast::<[u8; 1]>().write(bytes);
+                    at.add(1)
+                }
+                Form::Two(bytes) => {
+                    at.cast::<[u8; 2]>().write(bytes);
+                    at.add(2)
+                }
+                Form::Three(bytes) => {
+                    at.cast::<[u8; 3]>().write(bytes);
+                    at.add(3)
+                }
+                Form::Four(bytes) => {
+                    at.cast::<[u8; 4]>().write(bytes);
+                    at.add(4)
+                }
+            }
+        }
     }
 }
 

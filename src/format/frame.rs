@@ -251,7 +251,7 @@ impl<B: Backing> Output<B> {
         Ok(())
     }
 
-    /// Writes a header and up to `max` bytes through `fill`, which says how many it wrote.
+    /// Writes a header and up to `max` bytes through `fill`.
     ///
     /// # Errors
     /// [`NoMemory`]; nothing is then written.
@@ -259,7 +259,7 @@ impl<B: Backing> Output<B> {
         &mut self,
         header: [u8; N],
         max: usize,
-        fill: impl FnOnce(&mut [u8]) -> usize,
+        fill: impl FnOnce(&mut Run<'_>),
     ) -> Result<(), NoMemory> {
         let n = max.checked_add(N).ok_or(NoMemory)?;
         if !self.buf.has_room(n) {
@@ -301,8 +301,7 @@ impl<B: Backing> Output<B> {
         self.unframed(header, payload.len(), |buf| buf.put_slice(payload))
     }
 
-    /// As [`Output::emit_unframed`], with a payload of up to `max` bytes that `fill` writes; it says
-    /// how many.
+    /// As [`Output::emit_unframed`], with a payload of up to `max` bytes that `fill` writes.
     ///
     /// # Errors
     /// [`NoMemory`]; nothing is then written, though the frame is closed.
@@ -310,7 +309,7 @@ impl<B: Backing> Output<B> {
         &mut self,
         header: &[u8],
         max: usize,
-        fill: impl FnOnce(&mut [u8]) -> usize,
+        fill: impl FnOnce(&mut Run<'_>),
     ) -> Result<(), NoMemory> {
         self.unframed(header, max, |buf| buf.put_with(max, fill))
     }

@@ -18,6 +18,7 @@ use super::buffer::{Contents, pickle_buffer};
 use super::by_name::str_item;
 use super::world::window;
 use super::{Obj, Window, attr, fallible, ffi, types};
+use crate::format::buf::Run;
 use crate::levers::{self, Lever};
 use crate::state::State;
 
@@ -84,13 +85,11 @@ pub struct Array<'w> {
 }
 
 impl Array<'_> {
-    /// Copies the start of the data, and tells how many bytes that were: as many as `out` has, unless there are fewer.
-    pub fn copy_to(&self, out: &mut [u8]) -> usize {
-        let n = self.len.min(out.len());
+    /// Copies as much of the data as there is room for.
+    pub fn copy_to(&self, out: &mut Run<'_>) {
         // SAFETY: the array has `len` bytes at `data`, which others may write to but not move in this window; `out` is
         // memory that nobody else knows.
-        unsafe { self.data.copy_to_nonoverlapping(out.as_mut_ptr(), n) };
-        n
+        unsafe { out.copy_from(self.data, self.len) };
     }
 }
 

@@ -20,6 +20,7 @@ use super::kind::Kind;
 use super::world::window;
 use super::{Obj, R, Raised, Window, fallible, ffi, owned, status};
 use crate::errors::{no_memory, value_error};
+use crate::format::buf::Run;
 use crate::state::State;
 
 /// A buffer of another object, held until the last clone is dropped.
@@ -180,7 +181,11 @@ fn hold_core(object: &Bound<'_, PyAny>) -> R<Contents> {
             .try_reserve_exact(facts.len)
             .map_err(|_| no_memory(py))?;
         bytes.resize(facts.len, 0);
-        copy(view, &mut bytes);
+        // SAFETY: contiguous, so `len` bytes; the copy is memory that no exporter knows.
+        unsafe {
+            let data = view.buf.cast::<u8>();
+            data.copy_to_nonoverlapping(bytes.as_mut_ptr(), facts.len);
+        }
     }
     Ok(Contents::Copied(facts, bytes))
 }
@@ -230,9 +235,9 @@ impl<'w> Seen<'w> {
         facts.contiguous.then_some(Seen { view, facts })
     }
 
-    /// Copies the start of them, and tells how many bytes that were, as [`Contents::copy_to`] does.
-    pub fn copy_to(self, out: &mut [u8]) -> usize {
-        copy(self.view, out)
+    /// Copies as much of them as there is room for.
+    pub fn copy_to(self, out: &mut Run<'_>) {
+        copy(self.view, out);
     }
 }
 
@@ -253,38 +258,27 @@ impl Contents {
         }
     }
 
-    /// Copies the start of contiguous contents, and tells how many bytes that were: as many as
-    /// `out` has, unless there are fewer.
+    /// Copies as much of contiguous contents as there is room for.
     ///
     /// # Panics
     /// If they are not contiguous.
-    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+    pub fn copy_to(&self, out: &mut Run<'_>) {
         assert!(
             self.facts().contiguous,
             "only contiguous memory can be copied"
         );
         match self {
             Contents::Held(export) => copy(export.view(), out),
-            Contents::Copied(_, bytes) => {
-                let n = bytes.len().min(out.len());
-                out[..n].copy_from_slice(&bytes[..n]);
-                n
-            }
+            Contents::Copied(_, bytes) => out.put_slice(bytes),
         }
     }
 }
 
-/// Copies the start of a contiguous view.
-fn copy(view: &pyffi::Py_buffer, out: &mut [u8]) -> usize {
-    let n = facts(view).len.min(out.len());
+/// Copies as much of a contiguous view as there is room for.
+fn copy(view: &pyffi::Py_buffer, out: &mut Run<'_>) {
     // SAFETY: the callers have seen that the view is contiguous, so that `len` bytes are at `buf`; and
     // `out` is memory that no exporter knows.
-    unsafe {
-        view.buf
-            .cast::<u8>()
-            .copy_to_nonoverlapping(out.as_mut_ptr(), n)
-    };
-    n
+    unsafe { out.copy_from(view.buf.cast_const().cast(), facts(view).len) };
 }
 
 /// The interpreter's own class `pickle.PickleBuffer`.
