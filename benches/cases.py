@@ -120,6 +120,11 @@ def other_strings() -> list[str]:
     return [f"{kinds[number % 4]}{number}" for number in range(MANY)]
 
 
+def large_text() -> str:
+    """A megabyte that is not ASCII."""
+    return "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 10_000
+
+
 def small_bytes() -> list[bytes]:
     """Eight bytes each, all different."""
     return [number.to_bytes(8, "little") for number in range(MANY)]
@@ -433,6 +438,7 @@ def cases() -> list[Case]:
         Case("sets", sets, "built-in types"),
         Case("frozensets", lambda: list(map(frozenset, sets())), "built-in types"),
         Case("10 MB of bytes", lambda: bytes(10_000_000), "built-in types"),
+        Case("large text, fresh", large_text, "built-in types", fresh=True),
         Case("dataclasses", records, "instances", floor=making),
         Case("dataclasses, fresh", records, "instances", fresh=True),
         Case("slotted dataclasses", slotted_records, "instances", floor=making),
