@@ -202,6 +202,13 @@ impl<'w> Seen<'w> {
     /// The contents of `object`; None if it is not a PickleBuffer, if it is released or not contiguous, and where
     /// another thread may release it at any time.
     pub fn of(window: Window<'w>, object: Obj<'w>) -> Option<Self> {
+        let view = Self::view(window, object)?;
+        let facts = facts(view);
+        facts.contiguous.then_some(Seen { view, facts })
+    }
+
+    /// The view of `object`; None as for [`Seen::of`], whatever the shape.
+    fn view(window: Window<'w>, object: Obj<'w>) -> Option<&'w pyffi::Py_buffer> {
         if cfg!(Py_GIL_DISABLED) {
             return None;
         }
@@ -230,15 +237,18 @@ impl<'w> Seen<'w> {
             };
         // SAFETY: a filled view, which stays where it is until the PickleBuffer is released: that takes
         // Python code, and none runs in a window.
-        let view = unsafe { view.as_ref()? };
-        let facts = facts(view);
-        facts.contiguous.then_some(Seen { view, facts })
+        unsafe { view.as_ref() }
     }
 
     /// Copies as much of them as there is room for.
     pub fn copy_to(self, out: &mut Run<'_>) {
         copy(self.view, out);
     }
+}
+
+/// Whether `wrapper` is a PickleBuffer that refers to `object`.
+pub fn wraps<'w>(window: Window<'w>, wrapper: Obj<'w>, object: Obj<'w>) -> bool {
+    Seen::view(window, wrapper).is_some_and(|view| std::ptr::eq(view.obj, object.as_ptr()))
 }
 
 /// The contents of a PickleBuffer.

@@ -57,6 +57,30 @@ pub fn dict_get<'py>(
     }
 }
 
+/// `table[key]`, or None where that raises KeyError; no exception is made for a missing key of a dict.
+///
+/// # Errors
+/// What the look-up raises.
+pub fn item_or_none<'py>(
+    table: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+) -> R<Option<Bound<'py, PyAny>>> {
+    if let Ok(dict) = table.cast_exact::<PyDict>() {
+        return dict_get(dict, key);
+    }
+    // SAFETY: two live objects; a new reference, or NULL with an exception, which is looked at and cleared.
+    unsafe {
+        let item = pyffi::PyObject_GetItem(table.as_ptr(), key.as_ptr());
+        if item.is_null() && pyffi::PyErr_ExceptionMatches(pyffi::PyExc_KeyError) == 0 {
+            return Err(Raised::seen(table.py()));
+        }
+        if item.is_null() {
+            pyffi::PyErr_Clear();
+        }
+        Ok(Bound::from_owned_ptr_or_opt(table.py(), item))
+    }
+}
+
 /// The position behind the first `count` items of a dict.
 pub fn dict_position(dict: &Bound<'_, PyAny>, count: usize) -> isize {
     let mut position = 0;

@@ -98,6 +98,13 @@ impl<'w> Obj<'w> {
         unsafe { pyffi::Py_REFCNT(self.as_ptr()) == 1 }
     }
 
+    /// Whether there are so many references to the object.
+    #[inline(always)]
+    pub fn has_references(self, count: isize) -> bool {
+        // SAFETY: the object is alive.
+        unsafe { pyffi::Py_REFCNT(self.as_ptr()) == count }
+    }
+
     /// The object as a dict, exact or not.
     #[inline(always)]
     pub fn as_dict(self) -> Option<Dict<'w>> {

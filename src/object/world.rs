@@ -69,6 +69,12 @@ impl Slot {
         std::ptr::with_exposed_provenance_mut(self.0 & !COUNTED)
     }
 
+    /// Whether the slot has a reference of its own: then user code has run since the object was found.
+    #[inline(always)]
+    pub fn is_counted(&self) -> bool {
+        self.0 & COUNTED != 0
+    }
+
     /// Whether there is no object.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
@@ -89,6 +95,13 @@ impl Slot {
     pub fn to_bound<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         // SAFETY: in a thawed world every slot of the task stack is counted.
         unsafe { Bound::from_borrowed_ptr_or_opt(py, self.ptr()) }
+    }
+
+    /// The object with the slot's own reference, in a thawed world; the slot is then empty.
+    pub fn take_bound<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: the reference came out of a counted slot, and in a thawed world all are counted.
+        self.take_counted()
+            .map(|held| unsafe { held.into_bound(py) })
     }
 
     /// Counts the object, if it is not counted yet: a step of the thaw.
@@ -178,7 +191,9 @@ pub struct Log {
     entries: Vec<usize>,
     kept: usize,
     made: usize,
+    /// [`Log::enter_skipped`] has seen the entries below, or the texts among them.
     entered: usize,
+    entered_texts: usize,
 }
 
 /// The memo's table has no entry for the object.
@@ -211,10 +226,13 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Number of entries, from the first on, that `enter_skipped` has seen.
+    /// Number of entries, from the first on, that `enter_skipped` has seen, as far as they are what `which` says.
     #[inline(always)]
-    pub fn entered(&self) -> usize {
-        self.entered
+    pub fn entered(&self, which: Which) -> usize {
+        match which {
+            Which::All => self.entered,
+            Which::Texts => self.entered.max(self.entered_texts),
+        }
     }
 
     /// Bytes of memory in use.
@@ -358,8 +376,8 @@ impl Log {
         result
     }
 
-    /// Calls `enter(address, index)` for every entry before `end` that the table does not know and has to know
-    /// from now on. They are counted.
+    /// Calls `enter(address, index)` for every entry before `end` that is what `which` says, and that the table does not
+    /// know and has to know from now on. They are counted.
     ///
     /// A tuple, dict or list that nobody but the log refers to (what reducers return, most of all) cannot
     /// be met again: it needs no table entry, then or later.
@@ -370,24 +388,33 @@ impl Log {
     pub fn enter_skipped<E>(
         &mut self,
         end: usize,
+        which: Which,
         trust_counts: bool,
         mut enter: impl FnMut(usize, usize) -> Result<(), E>,
     ) -> Result<(), E> {
+        let start = self.entered(which);
+        let (mut result, mut seen) = (Ok(()), end);
         let entries = &mut self.entries[..end];
-        for (i, entry) in entries.iter_mut().enumerate().skip(self.entered) {
+        for (i, entry) in entries.iter_mut().enumerate().skip(start) {
             if *entry & SKIPPED != 0 && is_there(*entry) {
                 let address = *entry & !TAGS;
+                if which == Which::Texts && !is_text(untagged(address)) {
+                    continue;
+                }
                 if !(trust_counts && is_only_here(untagged(address)))
                     && let Err(error) = enter(address, i)
                 {
-                    self.entered = i;
-                    return Err(error);
+                    (result, seen) = (Err(error), i);
+                    break;
                 }
                 *entry = address;
             }
         }
-        self.entered = end;
-        Ok(())
+        match which {
+            Which::All => self.entered = seen,
+            Which::Texts => self.entered_texts = seen,
+        }
+        result
     }
 
     /// The object at `index`, if it is counted.
@@ -420,7 +447,7 @@ impl Log {
     #[inline]
     pub fn clear(&mut self, py: Python<'_>) {
         let kept = std::mem::take(&mut self.kept);
-        (self.made, self.entered) = (0, 0);
+        (self.made, self.entered, self.entered_texts) = (0, 0, 0);
         if kept == 0 && self.entries.capacity() <= LARGE_LOG {
             self.entries.clear();
             return;
@@ -465,6 +492,33 @@ fn make_missing(py: Python<'_>, entry: usize) -> R<Bound<'_, PyAny>> {
 
 const MISSING_TEXT: &[u8] = b"(missing)";
 const MISSING_SIZE: isize = MISSING_TEXT.len() as isize;
+
+/// Entries of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// All.
+    All,
+    /// Exact str. A str can be nothing else, and what reducers return has many that others refer to.
+    Texts,
+}
+
+impl Which {
+    /// The entries among which `object` may be.
+    #[inline]
+    pub fn of(object: Obj<'_>) -> Self {
+        if is_text(object.as_ptr()) {
+            Which::Texts
+        } else {
+            Which::All
+        }
+    }
+}
+
+#[inline]
+fn is_text(object: *mut pyffi::PyObject) -> bool {
+    // SAFETY: alive, in a window or counted.
+    unsafe { pyffi::PyUnicode_CheckExact(object) != 0 }
+}
 
 /// Whether the log has the only reference to a counted object, and none can be had through a weak reference.
 #[inline]

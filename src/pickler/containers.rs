@@ -106,7 +106,8 @@ impl Session {
         let Some(Kind::Tuple(tuple)) = task.tuple.get(window).map(Obj::kind) else {
             return Ok(Flow::Done);
         };
-        let (mut next, shared) = (task.next, task.shared);
+        let mut next = task.next;
+        let shared = self.is_shared(window, top, &task.tuple, task.shared);
         while let Some(item) = tuple.get(next) {
             next += 1;
             if self.quick(item, shared) {
@@ -344,7 +345,8 @@ impl Session {
             Some(Kind::Set(set) | Kind::FrozenSet(set)) => set,
             _ => return Ok(Flow::Done),
         };
-        let (size, frozen, shared) = (task.size, task.frozen, task.shared);
+        let (size, frozen) = (task.size, task.frozen);
+        let shared = frozen && self.is_shared(window, top, &task.set, task.shared);
         let (mut position, mut in_batch, mut open) = (task.position, task.in_batch, task.open);
         // Elements are counted in batches; a frozenset is one batch.
         let mut done = task.done;
@@ -377,10 +379,10 @@ impl Session {
             };
             done += 1;
             in_batch = in_batch.wrapping_add(1);
-            if self.quick(element, shared && frozen) {
+            if self.quick(element, shared) {
                 continue;
             }
-            let flow = self.save_called(window, element, shared && frozen);
+            let flow = self.save_called(window, element, shared);
             if !matches!(flow, Ok(Flow::Done)) {
                 if let Task::Set(task) = &mut self.tasks[top] {
                     (task.position, task.in_batch, task.open) = (position, in_batch, open);

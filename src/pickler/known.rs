@@ -97,6 +97,9 @@ impl Session {
         {
             return self.leave(object, Stage::Args);
         }
+        if self.is_held(window, top.checked_sub(1), object, 1) {
+            self.hold(object);
+        }
         self.write_known(window, object, recipe, attributes, true, None)
     }
 
@@ -365,7 +368,7 @@ impl Session {
     /// to it and it is complete.
     pub(super) fn made(&mut self, object: Obj<'_>, shared: bool, opcode: u8) -> F<bool> {
         self.out.emit([opcode])?;
-        if self.is_unique(object, shared) {
+        if self.is_unique_or_held(object, shared) {
             self.memo.put_sole(object)?;
         } else if let Some(index) = self.memo.meet(object)? {
             self.out.emit([op::POP])?;

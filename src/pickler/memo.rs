@@ -25,7 +25,7 @@ use crate::compat::QUIRKS;
 use crate::format::buf::NoMemory;
 use crate::levers::{self, Lever};
 use crate::object::boxed::boxed;
-use crate::object::world::{Log, Missing};
+use crate::object::world::{Log, Missing, Which};
 use crate::object::{Held, Obj, R};
 
 /// What the table holds: an address and its index. An index is what a user put there: any integer.
@@ -111,7 +111,7 @@ impl Memo {
     pub fn get(&mut self, object: Obj<'_>) -> Result<Option<i64>, NoMemory> {
         let found = self.find(object.held().address());
         if found.is_none() && self.may_be_earlier(object) {
-            self.settle()?;
+            self.settle(Which::of(object))?;
             return Ok(self.find(object.held().address()));
         }
         Ok(found)
@@ -120,17 +120,20 @@ impl Memo {
     /// Whether the table, which does not know `object`, may have to.
     #[inline(always)]
     fn may_be_earlier(&self, object: Obj<'_>) -> bool {
-        self.log.entered() < self.earlier
+        self.log.entered(Which::All) < self.earlier
             && !(QUIRKS.counts_are_exact && levers::on(Lever::Counts) && object.is_sole())
     }
 
-    /// Enters what can be met again of earlier windows.
+    /// Enters what can be met again of earlier windows, as far as it is what `which` says.
     #[cold]
     #[inline(never)]
-    fn settle(&mut self) -> Result<(), NoMemory> {
+    fn settle(&mut self, which: Which) -> Result<(), NoMemory> {
+        if self.log.entered(which) >= self.earlier {
+            return Ok(());
+        }
         let mut log = std::mem::take(&mut self.log);
         let trust = self.private && QUIRKS.counts_are_exact && levers::on(Lever::Counts);
-        let result = log.enter_skipped(self.earlier, trust, |address, index| {
+        let result = log.enter_skipped(self.earlier, which, trust, |address, index| {
             if self.find(address).is_some() {
                 return Ok(());
             }

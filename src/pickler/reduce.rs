@@ -5,6 +5,7 @@ use super::fault::F;
 use super::session::{Flow, Session};
 use super::task::{Form, ItemStage, Items, Stage, Task};
 use crate::format::opcode::op;
+use crate::object::buffer::wraps;
 use crate::object::kind::{Kind, Tuple};
 use crate::object::world::Slot;
 use crate::object::{Obj, Window};
@@ -54,13 +55,22 @@ impl Session {
                         Form::NewObjEx => op::NEWOBJ_EX,
                     }])?;
                     if let Some(object) = object {
-                        if let Some(index) = self.memo.get(object)? {
+                        // The PickleBuffer of an array refers to the array.
+                        let is_wrapped = object.has_references(3)
+                            && args
+                                .and_then(|args| args.get(0))
+                                .is_some_and(|first| wraps(window, first, object));
+                        let counted = 1 + isize::from(is_wrapped);
+                        // A state setter gets the object as its argument.
+                        let held = part(value, 5).is_none()
+                            && self.is_held(window, top.checked_sub(1), object, counted);
+                        if !held && let Some(index) = self.memo.get(object)? {
                             // Its own arguments led back to it and it is complete.
                             self.out.emit([op::POP])?;
                             self.pop()?;
                             return self.emit_get(index);
                         }
-                        self.put(object, false)?;
+                        self.put(object, held)?;
                     }
                     if value.len() == 2 {
                         return self.pop();

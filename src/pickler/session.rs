@@ -63,6 +63,9 @@ pub struct Session {
     pub(super) overridden: bool,
     /// `buffer_callback` is offered every PickleBuffer.
     pub(super) out_of_band: bool,
+    /// The address of an object that this window cannot meet again, though a task refers to it; see
+    /// [`Session::is_held`].
+    held: usize,
     /// Levels resumed by a call at the moment (`save.rs`).
     pub(super) nested: u32,
     /// The limit on the task stack.
@@ -99,6 +102,7 @@ impl Default for Session {
             hooked: false,
             overridden: false,
             out_of_band: false,
+            held: 0,
             nested: 0,
             max_tasks: max_tasks(),
             fast_nesting: 0,
@@ -292,6 +296,7 @@ impl Session {
         // What is counted may all be given up in the window.
         self.graveyard.make_room(self.tasks.len() * Task::SLOTS)?;
         self.now += 1;
+        self.held = 0;
         Ok(())
     }
 
@@ -329,6 +334,66 @@ impl Session {
     #[inline(always)]
     pub(super) fn is_unique(&self, object: Obj<'_>, shared: bool) -> bool {
         !shared && self.trust_counts && object.is_sole()
+    }
+
+    /// Whether `object`, to which a task refers, cannot be met again in this window, and was not memoised: beside
+    /// `counted` known ones, that of the task among them, it has only the reference of what `parent` is writing, to which
+    /// nothing leads either: a list, which is in the memo, or a reduce value that nobody else has.
+    ///
+    /// User code has run since the object was found there, so it is looked for.
+    pub(super) fn is_held(
+        &self,
+        window: Window<'_>,
+        parent: Option<usize>,
+        object: Obj<'_>,
+        counted: isize,
+    ) -> bool {
+        if !self.trust_counts || !object.has_references(1 + counted) {
+            return false;
+        }
+        let is_it = |item: Option<Obj<'_>>| item.is_some_and(|item| item.is(object));
+        match parent.and_then(|parent| self.tasks.get(parent)) {
+            Some(Task::List(task)) => {
+                let list = task.list.get(window).and_then(Obj::as_list);
+                is_it(list.and_then(|list| list.get(task.next.wrapping_sub(1))))
+            }
+            Some(Task::Reduce(task)) => {
+                let value = task.value.get(window).filter(|value| value.is_sole());
+                let part = |i| value.and_then(Obj::as_tuple).and_then(|value| value.get(i));
+                is_it(part(1)) || is_it(part(2)) || is_it(task.args.get(window))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a tuple or frozenset in progress may be met again, given whether it might have been when it was begun:
+    /// user code may have put it elsewhere since.
+    #[inline(always)]
+    pub(super) fn is_shared(
+        &self,
+        window: Window<'_>,
+        top: usize,
+        slot: &Slot,
+        shared: bool,
+    ) -> bool {
+        shared || slot.is_counted() && !self.is_held_at(window, top, slot)
+    }
+
+    #[inline(never)]
+    fn is_held_at(&self, window: Window<'_>, top: usize, slot: &Slot) -> bool {
+        slot.get(window)
+            .is_some_and(|object| self.is_held(window, top.checked_sub(1), object, 1))
+    }
+
+    /// Says that [`Session::is_held`] is true of an object that is about to be written.
+    pub(super) fn hold(&mut self, object: Obj<'_>) {
+        self.held = object.held().address();
+    }
+
+    /// [`Session::is_unique`], also for an object that is held.
+    #[inline(always)]
+    pub(super) fn is_unique_or_held(&self, object: Obj<'_>, shared: bool) -> bool {
+        self.is_unique(object, shared) || self.held == object.held().address()
     }
 
     /// Fast mode: notes that a list or dict is entered.

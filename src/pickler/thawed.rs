@@ -3,7 +3,6 @@
 //! Each takes the task on top off the stack, does one thing, and pushes what is to be done next. Everything
 //! here is owned.
 
-use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFunction, PyString, PyTuple, PyType};
 
@@ -33,15 +32,15 @@ impl<'py> Engine<'_, 'py> {
             return Ok(());
         };
         let result = match &mut task {
-            Task::Object { object } => match object.to_bound(py) {
+            Task::Object { object } => match object.take_bound(py) {
                 Some(object) => self.object(object),
                 None => Ok(()),
             },
-            Task::Hook { object, .. } => match object.to_bound(py) {
+            Task::Hook { object, .. } => match object.take_bound(py) {
                 Some(object) => self.hook(object),
                 None => Ok(()),
             },
-            Task::Attend { object, .. } => match object.to_bound(py) {
+            Task::Attend { object, .. } => match object.take_bound(py) {
                 Some(object) => self.attend(object),
                 None => Ok(()),
             },
@@ -53,7 +52,7 @@ impl<'py> Engine<'_, 'py> {
                 (Some(object), Some(state)) => self.leave_state(object, state),
                 _ => Ok(()),
             },
-            Task::Large { object } => match object.to_bound(py) {
+            Task::Large { object } => match object.take_bound(py) {
                 Some(object) => self.large(object),
                 None => Ok(()),
             },
@@ -203,11 +202,7 @@ impl<'py> Engine<'_, 'py> {
         let private = self.config.owner.and_then(|owner| owner.dispatch_table(py));
         let reducer = match &private {
             None => convert::dict_get(state.dispatch_table.bind(py), ty.as_any())?,
-            Some(table) => match table.get_item(&ty) {
-                Ok(reducer) => Some(reducer),
-                Err(err) if err.is_instance_of::<PyKeyError>(py) => None,
-                Err(err) => return Err(err.into()),
-            },
+            Some(table) => convert::item_or_none(table, ty.as_any())?,
         };
         if let Some(reducer) = reducer {
             let value = attr::call1(&reducer, &object)?;
