@@ -7,12 +7,13 @@ lead back to their objects, and move them between lists while these are being wr
 
 from __future__ import annotations
 
+import collections
 import copyreg
 import datetime
 import io
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -24,6 +25,20 @@ def make(*_args: Any) -> Node:
 
 
 def set_state(_node: Node, _state: Any) -> None:
+    pass
+
+
+class Holder:
+    node: Any
+    pair: Any
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+class OwnList(list[Any]):
     pass
 
 
@@ -44,8 +59,12 @@ class World:
         some = self.random.choice(self.lists)
         node = self.random.choice(some) if some else None
         shared = (node, some)
+        holder = Holder()
+        holder.node, holder.pair = node, shared
         return self.random.choice(
-            [node, some, (node,), [node], shared, (shared, shared), {"k": node}, node]
+            [node, some, (node,), [node], shared, (shared, shared), {"k": node}, node, holder]
+            + [frozenset([node]), Pair(node, some), Pair(shared, node), OwnList([node, shared])]
+            + [collections.OrderedDict(a=node, b=shared), collections.deque([shared, node])]
             + [self.random.choice(self.texts), "".join(["new ", "text"]), datetime.date(2000, 1, 2)]
         )
 

@@ -113,7 +113,9 @@ impl Session {
                 }
             };
             if let Some(child) = child {
-                let flow = self.save(window, child, shared && stage < Stage::Made);
+                // As its setter's argument the object is met again, also if nobody else has it any more.
+                let shared = shared && stage < Stage::Made || stage == Stage::SetterObject;
+                let flow = self.save(window, child, shared);
                 if !matches!(flow, Ok(Flow::Done)) {
                     self.set_stage(top, next);
                     return flow;
