@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::args::{self, Argument, FIND_CLASS, LOAD, LOADS, Signature, UNPICKLER, UNPICKLER_LOAD};
+use super::calls::{Keywords, fast_methods};
 use super::unpickler_memo::{self, UnpicklerMemoProxy};
 use crate::compat::QUIRKS;
 #[cfg(Py_3_13)]
@@ -237,45 +238,6 @@ impl Unpickler {
         Self::init(slf, args, kwargs).map_err(|raised| raised.take(slf.py()))
     }
 
-    /// Load a pickle.
-    ///
-    /// Read a pickled object representation from the open file object given in the constructor, and
-    /// return the reconstituted object hierarchy specified therein.
-    #[pyo3(name = "load", signature = (*args, **kwargs), text_signature = "($self, /)")]
-    fn py_load<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let [] = UNPICKLER_LOAD
-            .slots(args, kwargs)
-            .map_err(|raised| raised.take(slf.py()))?;
-        Self::load(slf).map_err(|raised| raised.take(slf.py()))
-    }
-
-    /// Return an object from a specified module.
-    ///
-    /// If necessary, the module will be imported. Subclasses may override this method (e.g. to restrict
-    /// unpickling of arbitrary classes and functions). It is called whenever a class or a function object is
-    /// needed; both arguments passed are str objects.
-    #[pyo3(
-        name = "find_class",
-        signature = (*args, **kwargs),
-        text_signature = "($self, module_name, global_name, /)"
-    )]
-    fn py_find_class<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let found = FIND_CLASS.slots(args, kwargs).and_then(|[module, name]| {
-            let (proto, fix_imports) = slf.get().dialect(py);
-            find_class(&module, &name, proto, fix_imports)
-        });
-        found.map_err(|raised| raised.take(py))
-    }
-
     /// The objects read so far, by index: a live view.
     #[getter]
     fn memo(slf: &Bound<'_, Self>) -> UnpicklerMemoProxy {
@@ -434,9 +396,19 @@ methods! {
     }
 }
 
+fast_methods! {
+    Unpickler:
+    load_entry = Unpickler::load, c"load", c"load($self, /)\n--\n\nLoad a pickle.\n\nRead a pickled object representation from the open file object given in the constructor, and\nreturn the reconstituted object hierarchy specified therein.";
+    find_class_entry = Unpickler::find_class, c"find_class", c"find_class($self, module_name, global_name, /)\n--\n\nReturn an object from a specified module.\n\nIf necessary, the module will be imported. Subclasses may override this method (e.g. to restrict\nunpickling of arbitrary classes and functions). It is called whenever a class or a function object is\nneeded; both arguments passed are str objects.";
+}
+
 /// Finishes the class, before it is used.
-pub fn prepare(py: Python<'_>) {
+///
+/// # Errors
+/// MemoryError.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
     methods::shorten_look_up::<{ "persistent_load".len() }>(&py.get_type::<Unpickler>());
+    register(py)
 }
 
 impl Unpickler {
@@ -488,8 +460,24 @@ impl Unpickler {
         Ok(())
     }
 
-    fn load<'py>(slf: &Bound<'py, Self>) -> R<Bound<'py, PyAny>> {
+    fn find_class<'a, 'py>(
+        slf: &Bound<'py, Self>,
+        args: &'a [Argument<'a, 'py>],
+        keywords: Keywords<'a, 'py>,
+    ) -> R<Bound<'py, PyAny>> {
         let py = slf.py();
+        let [module, name] = FIND_CLASS.fast(py, args, keywords)?;
+        let (proto, fix_imports) = slf.get().dialect(py);
+        find_class(&module, &name, proto, fix_imports)
+    }
+
+    fn load<'a, 'py>(
+        slf: &Bound<'py, Self>,
+        args: &'a [Argument<'a, 'py>],
+        keywords: Keywords<'a, 'py>,
+    ) -> R<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let [] = UNPICKLER_LOAD.fast(py, args, keywords)?;
         let this = slf.get();
         let _running = this.acquire(py)?;
         let input = this
