@@ -145,6 +145,30 @@ fn panicked(py: Python<'_>, panic: &(dyn std::any::Any + Send)) -> Raised {
     Raised::new(py, err)
 }
 
+/// Runs a method without arguments behind a panic guard, in a thread that PyO3 was not told of: it must not drop a `Py`.
+///
+/// # Safety
+/// The object is that of a method call in an attached thread.
+#[inline(always)]
+pub unsafe fn guard_plain(
+    method: for<'a, 'py> fn(Argument<'a, 'py>),
+    this: *mut pyffi::PyObject,
+) -> *mut pyffi::PyObject {
+    // SAFETY: the caller's promise.
+    let py = unsafe { Python::assume_attached() };
+    let run = || {
+        // SAFETY: as above; the caller holds the object.
+        method(unsafe { Borrowed::from_ptr(py, this) });
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(()) => py.None().into_ptr(),
+        Err(panic) => {
+            let _ = panicked(py, &*panic);
+            std::ptr::null_mut()
+        }
+    }
+}
+
 /// What the interpreter calls.
 pub type Entry = unsafe extern "C" fn(
     *mut pyffi::PyObject,
@@ -153,16 +177,30 @@ pub type Entry = unsafe extern "C" fn(
     *mut pyffi::PyObject,
 ) -> *mut pyffi::PyObject;
 
-/// An entry under its name. It is never freed: functions and descriptors point to it.
-fn define(entry: Entry, name: &'static CStr, doc: &'static CStr) -> *mut pyffi::PyMethodDef {
-    Box::leak(Box::new(pyffi::PyMethodDef {
+/// What the interpreter calls where there are no arguments.
+pub type PlainEntry =
+    unsafe extern "C" fn(*mut pyffi::PyObject, *mut pyffi::PyObject) -> *mut pyffi::PyObject;
+
+/// A definition of [`Entry`].
+pub fn fast(entry: Entry, name: &'static CStr, doc: &'static CStr) -> pyffi::PyMethodDef {
+    pyffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: pyffi::PyMethodDefPointer {
             PyCFunctionFastWithKeywords: entry,
         },
         ml_flags: pyffi::METH_FASTCALL | pyffi::METH_KEYWORDS,
         ml_doc: doc.as_ptr(),
-    }))
+    }
+}
+
+/// A definition of [`PlainEntry`].
+pub fn plain(entry: PlainEntry, name: &'static CStr, doc: &'static CStr) -> pyffi::PyMethodDef {
+    pyffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: pyffi::PyMethodDefPointer { PyCFunction: entry },
+        ml_flags: pyffi::METH_NOARGS,
+        ml_doc: doc.as_ptr(),
+    }
 }
 
 /// Adds a function to the module.
@@ -171,15 +209,15 @@ fn define(entry: Entry, name: &'static CStr, doc: &'static CStr) -> *mut pyffi::
 /// MemoryError.
 pub fn add_function(
     module: &Bound<'_, PyModule>,
-    entry: Entry,
     name: &'static CStr,
-    doc: &'static CStr,
+    definition: pyffi::PyMethodDef,
 ) -> PyResult<()> {
     let py = module.py();
     let home = PyString::intern(py, "_pickle");
+    // The function object points to its definition for ever.
+    let definition = Box::leak(Box::new(definition));
     // SAFETY: a definition that is never freed; a new reference or NULL comes back.
     let function = unsafe {
-        let definition = define(entry, name, doc);
         let function = pyffi::PyCFunction_NewEx(definition, module.as_ptr(), home.as_ptr());
         Bound::from_owned_ptr_or_err(py, function)?
     };
@@ -192,16 +230,17 @@ pub fn add_function(
 /// MemoryError.
 pub fn add_method(
     class: &Bound<'_, PyType>,
-    entry: Entry,
     name: &'static CStr,
-    doc: &'static CStr,
+    definition: pyffi::PyMethodDef,
 ) -> PyResult<()> {
     let py = class.py();
     let ty = class.as_type_ptr();
+    // The descriptor points to its definition for ever.
+    let definition = Box::leak(Box::new(definition));
     // SAFETY: a definition that is never freed; a new reference or NULL comes back. A class of ours is a heap type,
     // which has its dict in tp_dict on every version, and nobody else uses it yet.
     unsafe {
-        let method = pyffi::PyDescr_NewMethod(ty, define(entry, name, doc));
+        let method = pyffi::PyDescr_NewMethod(ty, definition);
         let method = Bound::from_owned_ptr_or_err(py, method)?;
         if pyffi::PyDict_SetItemString((*ty).tp_dict, name.as_ptr(), method.as_ptr()) < 0 {
             return Err(PyErr::fetch(py));
@@ -234,15 +273,22 @@ macro_rules! builtins {
         /// # Errors
         /// MemoryError.
         pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-            $($crate::py::calls::add_function(module, $entry, $name, $doc)?;)*
+            $(
+                let definition = $crate::py::calls::fast($entry, $name, $doc);
+                $crate::py::calls::add_function(module, $name, definition)?;
+            )*
             Ok(())
         }
     };
 }
 
 /// Methods of a class: `entry = function, name, doc;`, and `register`, which adds them to the class before it is used.
+/// In `plain` methods without arguments, which must not drop a `Py`.
 macro_rules! fast_methods {
-    ($class:ty: $($entry:ident = $function:path, $name:literal, $doc:literal;)*) => {
+    (
+        $class:ident { $($entry:ident = $function:path, $name:literal, $doc:literal;)* }
+        $(plain { $($plain_entry:ident = $method:path, $plain_name:literal, $plain_doc:literal;)* })?
+    ) => {
         $(
             #[allow(unsafe_code)]
             unsafe extern "C" fn $entry(
@@ -261,10 +307,33 @@ macro_rules! fast_methods {
             }
         )*
 
+        $($(
+            #[allow(unsafe_code)]
+            unsafe extern "C" fn $plain_entry(
+                this: *mut pyo3::ffi::PyObject,
+                _: *mut pyo3::ffi::PyObject,
+            ) -> *mut pyo3::ffi::PyObject {
+                // SAFETY: called by the interpreter as METH_NOARGS; the descriptor has checked the class of the object.
+                unsafe {
+                    $crate::py::calls::guard_plain(
+                        |this| $method(&this.cast_unchecked::<$class>()),
+                        this,
+                    )
+                }
+            }
+        )*)?
+
         /// Adds the methods to the class.
         fn register(py: Python<'_>) -> PyResult<()> {
             let class = py.get_type::<$class>();
-            $($crate::py::calls::add_method(&class, $entry, $name, $doc)?;)*
+            $(
+                let definition = $crate::py::calls::fast($entry, $name, $doc);
+                $crate::py::calls::add_method(&class, $name, definition)?;
+            )*
+            $($(
+                let definition = $crate::py::calls::plain($plain_entry, $plain_name, $plain_doc);
+                $crate::py::calls::add_method(&class, $plain_name, definition)?;
+            )*)?
             Ok(())
         }
     };

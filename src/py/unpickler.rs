@@ -26,8 +26,9 @@ use crate::object::names::tp_name;
 use crate::object::{R, attr, fallible, methods};
 use crate::state::State;
 use crate::unpickler::hooks::{Decoding, Hooks, Options};
-use crate::unpickler::input::{Input, Methods, Parked};
+use crate::unpickler::input::{Input, Parked};
 use crate::unpickler::memo::Memo;
+use crate::unpickler::methods::Methods;
 use crate::unpickler::{self, find_class, load_into};
 
 /// `load(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=())`
@@ -397,9 +398,10 @@ methods! {
 }
 
 fast_methods! {
-    Unpickler:
-    load_entry = Unpickler::load, c"load", c"load($self, /)\n--\n\nLoad a pickle.\n\nRead a pickled object representation from the open file object given in the constructor, and\nreturn the reconstituted object hierarchy specified therein.";
-    find_class_entry = Unpickler::find_class, c"find_class", c"find_class($self, module_name, global_name, /)\n--\n\nReturn an object from a specified module.\n\nIf necessary, the module will be imported. Subclasses may override this method (e.g. to restrict\nunpickling of arbitrary classes and functions). It is called whenever a class or a function object is\nneeded; both arguments passed are str objects.";
+    Unpickler {
+        load_entry = Unpickler::load, c"load", c"load($self, /)\n--\n\nLoad a pickle.\n\nRead a pickled object representation from the open file object given in the constructor, and\nreturn the reconstituted object hierarchy specified therein.";
+        find_class_entry = Unpickler::find_class, c"find_class", c"find_class($self, module_name, global_name, /)\n--\n\nReturn an object from a specified module.\n\nIf necessary, the module will be imported. Subclasses may override this method (e.g. to restrict\nunpickling of arbitrary classes and functions). It is called whenever a class or a function object is\nneeded; both arguments passed are str objects.";
+    }
 }
 
 /// Finishes the class, before it is used.

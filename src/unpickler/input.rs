@@ -11,14 +11,13 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::methods::Methods;
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::op;
-use crate::object::bytes_io;
 use crate::object::cursor::Cursor;
-use crate::object::filling::{self, Filling};
+use crate::object::filling::Filling;
 use crate::object::{R, Raised, attr, fallible, make, number};
-use crate::state::State;
 
 /// Bytes asked of `peek`.
 const PREFETCH: usize = 128 * 1024;
@@ -73,54 +72,6 @@ struct File {
 /// bytes from a BytesIO took 7 % more with the question.
 const WORTH_ASKING: usize = 1 << 12;
 
-/// The methods of a file, looked up once.
-pub struct Methods {
-    peek: Option<Py<PyAny>>,
-    readinto: Option<Py<PyAny>>,
-    read: Py<PyAny>,
-    readline: Py<PyAny>,
-    /// The file is a BytesIO: only where it stands when code of users runs is to be seen, not how it came there.
-    is_bytes_io: bool,
-}
-
-impl Methods {
-    /// Looks the methods of `file` up.
-    ///
-    /// # Errors
-    /// TypeError if `read` or `readline` is missing; what a look-up raises, AttributeError excepted.
-    pub fn of(file: &Bound<'_, PyAny>) -> R<Self> {
-        let py = file.py();
-        let names = &State::get(py).names;
-        let peek = attr::get_optional(file, names.peek.bind(py))?;
-        let readinto = attr::get_optional(file, names.readinto.bind(py))?;
-        let read = attr::get_optional(file, names.read.bind(py))?;
-        let readline = attr::get_optional(file, names.readline.bind(py))?;
-        let (Some(read), Some(readline)) = (read, readline) else {
-            return Err(errors::type_error(
-                py,
-                "file must have 'read' and 'readline' attributes",
-            ));
-        };
-        let is_bytes_io = match (&peek, &readinto) {
-            (None, Some(readinto)) => bytes_io::is_read_by(file, [&read, readinto, &readline]),
-            _ => false,
-        };
-        Ok(Methods {
-            is_bytes_io,
-            peek: peek.map(Bound::unbind),
-            readinto: readinto.map(Bound::unbind),
-            read: read.unbind(),
-            readline: readline.unbind(),
-        })
-    }
-
-    /// Whether the file does not look at the memory that it fills. Without `readinto` it gets none.
-    fn only_write(&self, py: Python<'_>) -> bool {
-        let readinto = self.readinto.as_ref();
-        readinto.is_none_or(|readinto| filling::only_writes(readinto.bind(py)))
-    }
-}
-
 /// A file between two loads.
 pub struct Parked {
     file: File,
@@ -166,11 +117,7 @@ impl Parked {
 
     /// The Python objects held, for the garbage collector.
     pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        let methods = &self.file.methods;
-        [Some(&methods.read), Some(&methods.readline)]
-            .into_iter()
-            .chain([methods.peek.as_ref(), methods.readinto.as_ref()])
-            .flatten()
+        self.file.methods.objects()
     }
 
     /// Bytes that the window keeps in memory.
@@ -312,7 +259,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         };
         file.pass(py, self.at)?;
-        let window = if len > CHUNK && !file.methods.is_bytes_io {
+        let window = if len > CHUNK && !file.methods.is_bytes_io() {
             file.read_much(py, len)?
         } else {
             file.read_some(py, len)?
@@ -362,7 +309,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         };
         file.pass(py, self.at)?;
-        let line = attr::call0(file.methods.readline.bind(py))?;
+        let line = file.methods.readline(py)?;
         let window = Window {
             bytes: make::to_bytes(line)?.unbind(),
             peeked: false,
@@ -403,7 +350,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         }
         if let Source::File(file) = &mut self.source
-            && file.methods.is_bytes_io
+            && file.methods.is_bytes_io()
             && here == 0
             && !array
             && len != 1
@@ -478,11 +425,10 @@ impl<'a> Input<'a> {
         let left = file.window(py).len() - at;
         let old = file.window.take();
         (file.passed, file.over) = (0, false);
-        let read = file.methods.read.bind(py);
         let moved = if left == 0 {
             Ok(())
         } else {
-            bytes_io::step_back(read, left)
+            file.methods.step_back(py, left)
         };
         self.before = self.position();
         (self.at, self.exact) = (0, true);
@@ -503,7 +449,7 @@ impl<'a> Input<'a> {
         let Source::File(file) = &mut self.source else {
             return Ok(false);
         };
-        if !file.methods.is_bytes_io || exact || self.at < file.window(py).len() {
+        if !file.methods.is_bytes_io() || exact || self.at < file.window(py).len() {
             return Ok(false);
         }
         let size = if first {
@@ -533,7 +479,7 @@ impl<'a> Input<'a> {
             return Ok(true);
         }
         if count > 0 {
-            bytes_io::step_back(file.methods.read.bind(py), count)?;
+            file.methods.step_back(py, count)?;
         }
         Ok(false)
     }
@@ -569,8 +515,7 @@ impl File {
     /// Reads what was used of what `peek` showed.
     fn pass(&mut self, py: Python<'_>, at: usize) -> R<()> {
         if at > self.passed {
-            let used = make::size(py, at - self.passed)?;
-            attr::call1(self.methods.read.bind(py), &used)?;
+            self.methods.read(py, at - self.passed)?;
             self.passed = at;
         }
         Ok(())
@@ -578,7 +523,8 @@ impl File {
 
     /// What `peek` shows if that is enough, else what `read(len)` gives.
     fn read_some(&mut self, py: Python<'_>, len: usize) -> R<Window> {
-        if let Some(peek) = &self.methods.peek
+        if let Methods::Bound { peek: place, .. } = &mut self.methods
+            && let Some(peek) = &*place
             && len < PREFETCH
         {
             match attr::call1(peek.bind(py), &make::size(py, PREFETCH)?) {
@@ -596,12 +542,12 @@ impl File {
                     if !err.is_instance_of::<PyNotImplementedError>(py) {
                         return Err(err.into());
                     }
-                    let peek = self.methods.peek.take();
+                    let peek = place.take();
                     drop(peek.map(|peek| peek.into_bound(py)));
                 }
             }
         }
-        let data = attr::call1(self.methods.read.bind(py), &make::size(py, len)?)?;
+        let data = self.methods.read(py, len)?;
         Ok(Window {
             bytes: make::to_bytes(data)?.unbind(),
             peeked: false,
@@ -644,17 +590,16 @@ impl File {
                 len.min(filled.saturating_mul(2))
             };
             filling.grow(size)?;
-            let arrived = match &self.methods.readinto {
-                Some(readinto) => {
-                    let count = number::to_ssize(&filling.read_into(readinto.bind(py))?)?;
+            let arrived = match self.methods.fill(py, filling)? {
+                Some(count) => {
+                    let count = number::to_ssize(&count)?;
                     let Ok(count) = usize::try_from(count) else {
                         return Err(errors::value_error(py, "readinto() returned negative size"));
                     };
                     count >= size - filled && filling.advance(size - filled)
                 }
                 None => {
-                    let wanted = make::size(py, size - filled)?;
-                    let data = attr::call1(self.methods.read.bind(py), &wanted)?;
+                    let data = self.methods.read(py, size - filled)?;
                     let Ok(data) = data.cast::<PyBytes>() else {
                         let ty = data.get_type().repr()?;
                         let text = format!(
