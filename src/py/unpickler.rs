@@ -21,12 +21,13 @@ use crate::compat::QUIRKS;
 #[cfg(Py_3_13)]
 use crate::compat::load_messages::NO_PERSISTENT_LOAD;
 use crate::errors;
+use crate::object::boxed::boxed;
 use crate::object::cell::{RunToken, Running, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, fallible, methods};
+use crate::object::{R, Raised, attr, fallible, methods};
 use crate::state::State;
 use crate::unpickler::hooks::{Decoding, Hooks, Options};
-use crate::unpickler::input::{Input, Parked};
+use crate::unpickler::input::{File, Input};
 use crate::unpickler::memo::Memo;
 use crate::unpickler::methods::Methods;
 use crate::unpickler::{self, find_class, load_into};
@@ -169,13 +170,6 @@ impl<T> Zeroable<T> {
         }
     }
 
-    fn get_mut(&mut self) -> Option<&mut T> {
-        match self {
-            Zeroable::Empty => None,
-            Zeroable::Full(value) => Some(value),
-        }
-    }
-
     fn replace(&mut self, value: Option<T>) -> Option<T> {
         match mem::replace(self, value.map_or(Zeroable::Empty, Zeroable::Full)) {
             Zeroable::Empty => None,
@@ -187,8 +181,8 @@ impl<T> Zeroable<T> {
 /// What `__init__` sets.
 #[derive(Default)]
 struct Settings {
-    /// None before `__init__`, and while a load has it.
-    input: Zeroable<Parked>,
+    /// None before `__init__`, and while a load has it. It is large: it stays where it is.
+    file: Option<Box<File>>,
     decoding: Option<Box<Decoding>>,
     buffers: Option<Py<PyAny>>,
     fix_imports: bool,
@@ -248,8 +242,8 @@ impl Unpickler {
     #[setter]
     fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.settings.with(value.py(), |settings| {
-            if let Some(input) = settings.input.get_mut() {
-                input.distrust_memo();
+            if let Some(file) = &mut settings.file {
+                file.distrust_memo();
             }
         });
         unpickler_memo::assign(&self.memo, value).map_err(|raised| raised.take(value.py()))
@@ -281,8 +275,8 @@ impl Unpickler {
         self.memo
             .visit(|memo| memo.objects().try_for_each(|object| visit.call(object)))?;
         self.settings.visit(|settings| {
-            if let Some(input) = settings.input.get() {
-                input.objects().try_for_each(|object| visit.call(object))?;
+            if let Some(file) = &settings.file {
+                file.objects().try_for_each(|object| visit.call(object))?;
             }
             if let Some(hook) = settings.persistent_load.get() {
                 visit.call(hook.object())?;
@@ -431,7 +425,7 @@ impl Unpickler {
         let Some(file) = file else {
             return Err(errors::type_error(py, "Unpickler() needs a file"));
         };
-        let input = Parked::new(Methods::of(&file)?);
+        let file = boxed(File::new(Methods::of(&file)?)).map_err(|_| errors::no_memory(py))?;
         options.start()?;
         // As in C, the entries go and the count of them stays.
         let old = this.memo.with(py, |memo| {
@@ -440,7 +434,7 @@ impl Unpickler {
         });
         drop(old);
         let settings = Settings {
-            input: Zeroable::Full(input),
+            file: Some(file),
             decoding: options.decoding,
             buffers: options.buffers.map(Bound::unbind),
             fix_imports: options.fix_imports,
@@ -482,10 +476,8 @@ impl Unpickler {
         let [] = UNPICKLER_LOAD.fast(py, args, keywords)?;
         let this = slf.get();
         let _running = this.acquire(py)?;
-        let input = this
-            .settings
-            .with(py, |settings| settings.input.replace(None));
-        let Some(input) = input else {
+        let file = this.settings.with(py, |settings| settings.file.take());
+        let Some(file) = file else {
             let text = format!(
                 "Unpickler.__init__() was not called by {}.__init__()",
                 tp_name(&slf.get_type())
@@ -495,7 +487,7 @@ impl Unpickler {
         let mut lent = Lent {
             py,
             settings: &this.settings,
-            input: input.resume(),
+            file: Some(file),
         };
         let (fix_imports, decoding) = this.settings.with(py, |settings| {
             settings.proto = 0;
@@ -507,13 +499,14 @@ impl Unpickler {
             buffers: this.settings.pick(py, |settings| settings.buffers.as_ref()),
         };
         let hooks = Owner::new(slf, fix_imports)?;
-        load_into(py, &mut lent.input, &this.memo, &hooks, &options)
+        let Some(file) = &mut lent.file else {
+            return Err(in_use(py));
+        };
+        load_into(py, &mut Input::file(file), &this.memo, &hooks, &options)
     }
 
     fn acquire(&self, py: Python<'_>) -> R<Running<'_>> {
-        self.token
-            .acquire()
-            .ok_or_else(|| errors::runtime_error(py, "Unpickler object is already used"))
+        self.token.acquire().ok_or_else(|| in_use(py))
     }
 
     /// The protocol of the stream so far, and whether old names are mapped.
@@ -549,19 +542,20 @@ impl Unpickler {
     }
 }
 
-/// The input of an Unpickler while a load has it; it goes back at the end, however the load ends.
+/// The file of an Unpickler while a load has it; it goes back at the end, however the load ends.
 struct Lent<'a, 'py> {
     py: Python<'py>,
     settings: &'a Shared<Settings>,
-    input: Input<'static>,
+    /// Some until it goes back.
+    file: Option<Box<File>>,
 }
 
 impl Drop for Lent<'_, '_> {
     fn drop(&mut self) {
-        let input = self.input.park();
-        let old = self
-            .settings
-            .with(self.py, move |settings| settings.input.replace(input));
+        let file = self.file.take();
+        let old = self.settings.with(self.py, move |settings| {
+            std::mem::replace(&mut settings.file, file)
+        });
         drop(old);
     }
 }
@@ -637,6 +631,11 @@ fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentL
         Some(function) => PersistentLoad::OwnMethod(function.unbind()),
         None => PersistentLoad::Callable(hook.unbind()),
     }
+}
+
+#[cold]
+fn in_use(py: Python<'_>) -> Raised {
+    errors::runtime_error(py, "Unpickler object is already used")
 }
 
 fn no_deletion(py: Python<'_>) -> PyErr {

@@ -53,11 +53,13 @@ pub struct Input<'a> {
 
 enum Source<'a> {
     Memory(Cursor<'a>),
-    File(File),
+    File(&'a mut File),
 }
 
 /// The methods of a file, and what they gave last.
-struct File {
+///
+/// A load borrows it: moving it there and back took a twentieth of an Unpickler's load of a small message.
+pub struct File {
     window: Option<Py<PyBytes>>,
     /// Up to here the window has been read from the file, and not just seen by `peek`.
     passed: usize,
@@ -66,63 +68,40 @@ struct File {
     /// The window has been read beyond what C would have read by now.
     over: bool,
     methods: Methods,
+    /// Between two loads: where the next byte is in the window, and where the open frame ends in it.
+    at: usize,
+    frame_end: Option<usize>,
+    /// Between two loads: nothing but plain data has been loaded, so that there is nothing else in the memo.
+    plain: bool,
 }
 
 /// Bytes of a payload from which on it takes less to ask what the file does with memory than to zero it: small
 /// bytes from a BytesIO took 7 % more with the question.
 const WORTH_ASKING: usize = 1 << 12;
 
-/// A file between two loads.
-pub struct Parked {
-    file: File,
-    at: usize,
-    frame_end: Option<usize>,
-    /// Nothing but plain data has been loaded of it, so that there is nothing else in the memo.
-    plain: bool,
-}
-
-impl Parked {
+impl File {
     /// A file that nothing has been read from.
     pub fn new(methods: Methods) -> Self {
-        Parked {
-            file: File {
-                window: None,
-                passed: 0,
-                is_frame: false,
-                over: false,
-                methods,
-            },
+        File {
+            window: None,
+            passed: 0,
+            is_frame: false,
+            over: false,
+            methods,
             at: 0,
             frame_end: None,
             plain: true,
         }
     }
 
-    /// Says that the memo was exchanged for another, in which anything may be.
+    /// Between two loads: says that the memo was exchanged for another, in which anything may be.
     pub fn distrust_memo(&mut self) {
         self.plain = false;
     }
 
-    /// For the next load: what is left in the window comes first.
-    pub fn resume(self) -> Input<'static> {
-        Input {
-            source: Source::File(self.file),
-            at: self.at,
-            before: 0_usize.wrapping_sub(self.at),
-            frame_end: self.frame_end,
-            ahead: usize::from(self.plain),
-            exact: false,
-        }
-    }
-
     /// The Python objects held, for the garbage collector.
     pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        self.file.methods.objects()
-    }
-
-    /// Bytes that the window keeps in memory.
-    pub fn size(&self, py: Python<'_>) -> usize {
-        self.file.window(py).len()
+        self.methods.objects()
     }
 }
 
@@ -139,18 +118,17 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes the file out, if there is one.
-    pub fn park(&mut self) -> Option<Parked> {
-        let memory = Source::Memory(Cursor::new(&[]));
-        let Source::File(file) = std::mem::replace(&mut self.source, memory) else {
-            return None;
-        };
-        Some(Parked {
-            file,
-            at: std::mem::take(&mut self.at),
-            frame_end: self.frame_end.take(),
-            plain: self.ahead > 0,
-        })
+    /// A file: what an earlier load has left in the window comes first. What this one leaves stays there when the input
+    /// is dropped.
+    pub fn file(file: &'a mut File) -> Self {
+        Input {
+            at: file.at,
+            before: 0_usize.wrapping_sub(file.at),
+            frame_end: file.frame_end,
+            ahead: usize::from(file.plain),
+            exact: false,
+            source: Source::File(file),
+        }
     }
 
     fn window(&self, py: Python<'_>) -> Cursor<'_> {
@@ -493,6 +471,16 @@ impl<'a> Input<'a> {
         match &mut self.source {
             Source::Memory(_) => Ok(()),
             Source::File(file) => file.pass(py, self.at),
+        }
+    }
+}
+
+impl Drop for Input<'_> {
+    fn drop(&mut self) {
+        if let Source::File(file) = &mut self.source {
+            file.at = self.at;
+            file.frame_end = self.frame_end;
+            file.plain = self.ahead > 0;
         }
     }
 }

@@ -156,12 +156,14 @@ impl Memo {
         made
     }
 
-    /// Takes memory for twice as many entries as `index` says: [`Memo::push`] itself could only end the
+    /// Takes memory for twice as many entries as `index` says, and for [`FIRST`] at least: [`Memo::push`] itself could only end the
     /// process if there is none.
     #[cold]
     fn make_room(&mut self, index: usize) -> bool {
         let len = self.dense.len();
-        let more = index.saturating_mul(2).saturating_sub(len).max(1);
+        // At once as much as C takes when it makes an Unpickler: growing to that takes 250 instructions.
+        let size = index.saturating_mul(2).max(FIRST);
+        let more = size.saturating_sub(len).max(1);
         self.dense.try_reserve(more).is_ok()
     }
 

@@ -49,7 +49,7 @@ use crate::object::templates::Templates;
 use crate::object::{R, Raised, signals, text};
 use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
-use input::{Input, Parked};
+use input::{File, Input};
 use memo::Memo;
 use methods::Methods;
 use notes::Fault;
@@ -240,8 +240,8 @@ fn begins_with_text(bytes: &[u8]) -> bool {
 /// # Errors
 /// TypeError if the file lacks `read` or `readline`; else as [`loads`], and what the file raises.
 pub fn load<'py>(file: &Bound<'py, PyAny>, options: Options<'py>) -> R<Bound<'py, PyAny>> {
-    let mut input = Parked::new(Methods::of(file)?).resume();
-    load_once(file.py(), &mut input, options)
+    let mut source = File::new(Methods::of(file)?);
+    load_once(file.py(), &mut Input::file(&mut source), options)
 }
 
 fn load_once<'py>(
