@@ -255,8 +255,9 @@ def test_methods_called_on_the_class(base: str, name: str, args: tuple[Any, ...]
         derived = Derived(source())
         got.append(attempt(getattr(super(Derived, derived), name), *args))
         got.append(attempt(getattr(Derived, name), derived, *args))
-        got.append(attempt(method.__get__(derived), *args))
-        got.append(attempt(method.__get__, 3))
+        # (Without a class, C's own methods end the process from 3.13 on.)
+        got.append(attempt(method.__get__(derived, Derived), *args))
+        got.append(attempt(method.__get__, 3, int))
         return got
 
     ours, theirs = calls(ox), calls(c)

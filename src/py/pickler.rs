@@ -18,7 +18,7 @@ use crate::errors;
 use crate::object::cell::{RunToken, Shared};
 use crate::object::names::tp_name;
 use crate::object::{R, attr, fallible, member, methods, number};
-use crate::pickler::engine::{Config, Engine, Lent, Owner};
+use crate::pickler::engine::{Config, Engine, Modes, Owner};
 use crate::pickler::memo::Memo;
 use crate::pickler::options;
 use crate::state::State;
@@ -257,21 +257,19 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 struct BorrowedPickler<'a, 'py>(&'a Bound<'py, Pickler>);
 
 impl Owner for BorrowedPickler<'_, '_> {
-    fn lend(&self, py: Python<'_>) -> Lent {
-        self.0.get().settings.with(py, |settings| Lent {
-            memo: std::mem::take(&mut settings.memo),
-            binary: settings.binary != 0,
-            fast: settings.fast != 0,
+    fn lend(&self, py: Python<'_>, empty: &mut Memo) -> Modes {
+        self.0.get().settings.with(py, |settings| {
+            std::mem::swap(&mut settings.memo, empty);
+            Modes {
+                binary: settings.binary != 0,
+                fast: settings.fast != 0,
+            }
         })
     }
 
-    fn give_back(&self, py: Python<'_>, memo: Memo) {
-        let old = self
-            .0
-            .get()
-            .settings
-            .with(py, |settings| std::mem::replace(&mut settings.memo, memo));
-        drop(old);
+    fn give_back(&self, py: Python<'_>, memo: &mut Memo) {
+        let settings = &self.0.get().settings;
+        settings.with(py, |settings| std::mem::swap(&mut settings.memo, memo));
     }
 
     fn dispatch_table<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {

@@ -191,6 +191,16 @@ struct Settings {
     persistent_load: Zeroable<PersistentLoad>,
 }
 
+impl Settings {
+    /// Whether there is anything that an `__init__` has to take away; a new Unpickler has nothing.
+    fn is_set(&self) -> bool {
+        self.file.is_some()
+            || self.decoding.is_some()
+            || self.buffers.is_some()
+            || self.persistent_load.get().is_some()
+    }
+}
+
 /// The hook for persistent ids, where it does not follow from the class.
 enum PersistentLoad {
     /// Any callable.
@@ -420,7 +430,9 @@ impl Unpickler {
         let this = slf.get();
         let _running = this.acquire(py)?;
         // As in C, what fails below leaves an Unpickler that is not initialised.
-        let old = this.settings.with(py, mem::take);
+        let old = this.settings.with(py, |settings| {
+            settings.is_set().then(|| mem::take(settings))
+        });
         drop(old);
         let Some(file) = file else {
             return Err(errors::type_error(py, "Unpickler() needs a file"));
@@ -430,7 +442,7 @@ impl Unpickler {
         // As in C, the entries go and the count of them stays.
         let old = this.memo.with(py, |memo| {
             let empty = Memo::counting_from(memo.next());
-            mem::replace(memo, empty)
+            (!memo.is_new()).then(|| mem::replace(memo, empty))
         });
         drop(old);
         let settings = Settings {

@@ -391,6 +391,11 @@ impl Memo {
         kept.chain(sparse).chain(items)
     }
 
+    /// Whether nothing was ever put into it.
+    pub fn is_new(&self) -> bool {
+        self.capacity() == 0 && self.sparse.is_none() && self.places == FIRST
+    }
+
     /// An empty memo with the index that follows on `clear()` in this version.
     pub fn cleared(&self) -> Self {
         Memo {
