@@ -1,7 +1,8 @@
 //! How the interpreter calls our functions and our hot methods: by the fast-call convention.
 //!
 //! A `pyfunction` costs 20 to 45 ns more a call and words its errors differently; a method of PyO3 with any arguments
-//! gets a tuple and a dict made for it (`Pickler.dump` takes 400 instructions less this way). Each is wrapped in a
+//! gets a tuple and a dict made for it (`Pickler.dump` on 3.11 takes 570 of 3000 instructions less this way, with
+//! the generic look-up of attributes). Each is wrapped in a
 //! panic guard: a panic never leaves the extension. This file must not know what is called.
 #![allow(unsafe_code)]
 

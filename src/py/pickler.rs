@@ -213,7 +213,7 @@ impl Pickler {
 
     /// Forgets which objects were pickled before. Drops no `Py`.
     ///
-    /// The memo keeps its memory, as that of C does: a dump and a `clear_memo` take a sixth less.
+    /// The memo keeps its memory, as that of C does: a dump and a `clear_memo` take a quarter fewer instructions.
     pub(super) fn clear_memo(slf: &Bound<'_, Self>) {
         let (py, settings) = (slf.py(), &slf.get().settings);
         if settings.with(py, |settings| settings.memo.is_empty()) {

@@ -58,7 +58,7 @@ enum Source<'a> {
 
 /// The methods of a file, and what they gave last.
 ///
-/// A load borrows it: moving it there and back took a twentieth of an Unpickler's load of a small message.
+/// A load borrows it: moving it there and back made the processor wait (`Memo::make_room` has the figure).
 pub struct File {
     window: Option<Py<PyBytes>>,
     /// Up to here the window has been read from the file, and not just seen by `peek`.
