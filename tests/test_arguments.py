@@ -225,6 +225,60 @@ class Truth:
         return self.value
 
 
+#: Methods by class, with arguments that are right.
+METHODS: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("Pickler", "dump", (1,)),
+    ("Pickler", "clear_memo", ()),
+    ("Unpickler", "load", ()),
+    ("Unpickler", "find_class", ("builtins", "int")),
+]
+
+
+@pytest.mark.parametrize("base,name,args", METHODS)
+def test_methods_called_on_the_class(base: str, name: str, args: tuple[Any, ...]) -> None:
+    """Of what they are called decides, then the arguments: as those of any class in C."""
+
+    def calls(mod: Any) -> list[Any]:
+        cls = getattr(mod, base)
+        other = mod.Unpickler if base == "Pickler" else mod.Pickler
+
+        class Derived(cls):  # type: ignore[misc]
+            pass
+
+        method = getattr(cls, name)
+        got = [attempt(method), attempt(lambda: method(self=cls(source())))]
+        for it in (3, None, cls, other(source()), cls(source()), Derived(source())):
+            for wrong in ((), (1,), (1, 2), (1, 2, 3)):
+                got.append(attempt(method, it, *args, *wrong))
+            got.append(attempt(lambda it=it: method(it, *args, unknown=1)))
+            got.append(attempt(lambda it=it: method(it, *args, **{})))
+        derived = Derived(source())
+        got.append(attempt(getattr(super(Derived, derived), name), *args))
+        got.append(attempt(getattr(Derived, name), derived, *args))
+        # (Without a class, C's own methods end the process from 3.13 on.)
+        got.append(attempt(method.__get__(derived, Derived), *args))
+        got.append(attempt(method.__get__, 3, int))
+        return got
+
+    ours, theirs = calls(ox), calls(c)
+    assert len(ours) == len(theirs)
+    for mine, other in zip(ours, theirs):
+        agree(mine, other)
+    assert any(isinstance(one, Raised) for one in ours)
+    assert not all(isinstance(one, Raised) for one in ours)
+
+
+@pytest.mark.parametrize("base,name", [method[:2] for method in METHODS])
+def test_methods_are_those_of_a_class_in_c(base: str, name: str) -> None:
+    ours, theirs = getattr(getattr(ox, base), name), getattr(getattr(c, base), name)
+    assert type(ours) is type(theirs)
+    assert ours.__objclass__ is getattr(ox, base)
+    for attribute in ("__name__", "__qualname__", "__text_signature__"):
+        assert getattr(ours, attribute) == getattr(theirs, attribute)
+    assert repr(ours) == repr(theirs)
+    assert ours.__doc__ and not ours.__doc__.startswith(name)
+
+
 class Fails:
     def __bool__(self) -> bool:
         raise KeyError("bool")

@@ -420,6 +420,50 @@ def test_clear_memo() -> None:
         agree(mine, other)
 
 
+@pytest.mark.parametrize("size", [0, 1, 3, 39, 40, 41, 1000, 70_000])
+def test_a_memo_that_was_cleared_knows_nothing(size: int) -> None:
+    """Its memory is used again, its entries are not: dumps after it are as the first, other objects too."""
+    value = [str(i) for i in range(size)] * 2
+    other: list[Any] = [[] for _ in range(size // 2)]
+    got = []
+    for mod in (ox, c):
+        obj = mod.Pickler(out := io.BytesIO(), 4)
+        parts = []
+        for part in (value, other, value, other[::-1], value):
+            out.seek(0)
+            out.truncate()
+            obj.dump(part)
+            obj.dump(part)
+            parts.append(out.getvalue())
+            obj.clear_memo()
+            assert obj.memo.copy() == {}
+        got.append(parts)
+    assert got[0] == got[1]
+    assert got[0][0] == got[0][2] == got[0][4]
+
+
+def test_a_finaliser_run_by_clear_memo_may_dump() -> None:
+    """It finds the memo empty, and what it dumps is remembered."""
+    seen = []
+
+    class Finaliser(list[Any]):
+        def __del__(self) -> None:
+            seen.append(obj.memo.copy())
+            obj.dump(kept)
+
+    kept = ["kept"]
+    obj = ox.Pickler(io.BytesIO(), 4)
+    sys.modules["corpus"].Finaliser = Finaliser  # type: ignore[attr-defined]
+    Finaliser.__module__, Finaliser.__qualname__ = "corpus", "Finaliser"
+    obj.dump([Finaliser(), "x"])
+    obj.clear_memo()
+    del sys.modules["corpus"].Finaliser  # type: ignore[attr-defined]
+    assert seen == [{}]
+    assert {id(value) for _, value in obj.memo.copy().values()} == {id(kept), id(kept[0])}
+    obj.clear_memo()
+    assert obj.memo.copy() == {}
+
+
 @pytest.mark.skipif(not C_CLEAR_RESETS, reason="the counter was not reset before 3.14.10 / 3.15.2")
 def test_a_finaliser_run_by_clear_sees_an_empty_memo() -> None:
     for mod in (ox, c):

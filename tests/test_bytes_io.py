@@ -6,7 +6,9 @@ Of a BytesIO more is read at once than C reads (`src/unpickler/input.rs`): nobod
 from __future__ import annotations
 
 import copyreg
+import gc
 import io
+import sys
 from typing import Any
 
 import pytest
@@ -333,6 +335,95 @@ def test_methods_of_the_instance_are_called() -> None:
             logs.append((mod.load(file), log, file.tell()))
         assert logs[0] == logs[1]
         assert logs[0][1]
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+@pytest.mark.parametrize("name", ["read", "readinto", "readline", "peek", "name"])
+def test_what_is_put_into_the_dict_counts_from_the_next_unpickler_on(
+    name: str, moment: str
+) -> None:
+    """An Unpickler looks methods up when it is made; what its file is given later does not matter to it."""
+    value = [1, "a", b"b" * 300, {"k": 2.5}]
+    data = c.dumps(value, 0 if name == "readline" else 3)
+    logs = []
+    for mod in (c, ox):
+        file = io.BytesIO(data * 3)
+        log: list[Any] = []
+
+        def method(*args: Any) -> Any:
+            log.append(tuple(len(a) if isinstance(a, memoryview) else a for a in args))
+            if name == "peek":
+                return b""
+            return getattr(io.BytesIO, name)(file, *args)
+
+        if moment == "before":
+            setattr(file, name, method)
+        first = mod.Unpickler(file)
+        if moment == "between":
+            setattr(file, name, method)
+        loaded = [first.load(), mod.Unpickler(file).load()]
+        if moment == "after":
+            setattr(file, name, method)
+            delattr(file, name)
+            assert vars(file) == {}
+        loaded.append(mod.Unpickler(file).load())
+        assert loaded == [value] * 3
+        logs.append((log, file.tell()))
+    assert logs[0] == logs[1]
+    assert bool(logs[0][0]) == (name != "name" and moment != "after")
+
+
+def test_methods_of_a_subclass_are_called() -> None:
+    """A class of Python may have the methods in any place: itself, its bases, its look-up."""
+
+    class Overrides(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            log.append(size)
+            return super().read(size)
+
+    class LooksUp(io.BytesIO):
+        def __getattribute__(self, name: str) -> Any:
+            log.append(name)
+            return super().__getattribute__(name)
+
+    for cls in (Overrides, LooksUp):
+        logs, files = [], []
+        for mod in (c, ox):
+            log: list[Any] = []
+            # What is freed is asked whether it is closed.
+            files.append(cls(c.dumps([1, "a"], 3)))
+            assert mod.Unpickler(files[-1]).load() == [1, "a"]
+            logs.append(log)
+        assert logs[0] == logs[1]
+        assert logs[0]
+
+
+def test_asking_for_its_methods_gives_a_file_no_dict() -> None:
+    """A BytesIO has no dict until one is asked for: nobody does."""
+    before = sys.getsizeof(io.BytesIO(b"N."))
+    file = io.BytesIO(b"N.")
+    assert ox.Unpickler(file).load() is None
+    assert gc.get_referents(file) == gc.get_referents(io.BytesIO(b"N."))
+    assert sys.getsizeof(file) == before
+    vars(file)
+    assert gc.get_referents(file) != gc.get_referents(io.BytesIO(b"N."))
+
+
+def test_a_file_that_is_closed_or_exported_meanwhile() -> None:
+    got = []
+    for mod in (c, ox):
+        file = io.BytesIO(b"N.N.N.")
+        unpickler = mod.Unpickler(file)
+        steps = [attempt(unpickler.load)]
+        view = file.getbuffer()
+        steps.append(attempt(unpickler.load))
+        view.release()
+        file.close()
+        got.append([*steps, attempt(unpickler.load), attempt(mod.Unpickler, file)])
+    assert got[0][:3] == got[1][:3]
+    assert isinstance(got[0][2], Raised)
+    assert isinstance(got[0][3], c.Unpickler)
+    assert isinstance(got[1][3], ox.Unpickler)
 
 
 def test_what_is_not_there_takes_no_memory() -> None:

@@ -269,6 +269,23 @@ def cycle_through_file(kind: str) -> Any:
     return out
 
 
+class Holder:
+    """Has what a plain BytesIO refers to."""
+
+    owner: Any
+    file: io.BytesIO
+
+
+def cycle_through_plain_file(kind: str) -> Any:
+    """The file is a plain BytesIO, whose dict is empty when the object is made."""
+    holder = Holder()
+    holder.file = io.BytesIO(b"N.")
+    holder.owner = ox.Pickler(holder.file) if kind == "Pickler" else ox.Unpickler(holder.file)
+    vars(holder.file)["holder"] = holder
+    del holder.file
+    return holder
+
+
 def cycle_through_memo(kind: str) -> Any:
     thing = Thing()
     if kind == "Pickler":
@@ -342,6 +359,7 @@ CYCLES = [
     pytest.param(make, kind, id=f"{make.__name__}-{kind}")
     for make in (
         cycle_through_file,
+        cycle_through_plain_file,
         cycle_through_memo,
         cycle_through_far_memo,
         cycle_through_hook,

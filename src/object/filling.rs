@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
 use super::cursor::Cursor;
-use super::{R, Raised, attr, fallible, ffi, owned, status};
+use super::{R, Raised, fallible, ffi, owned, status};
 use crate::state::State;
 
 /// See the module. The first `filled` bytes have arrived.
@@ -120,8 +120,11 @@ impl<'py> Filling<'py> {
     ///
     /// # Errors
     /// What `readinto` raises; MemoryError.
-    pub fn read_into(&mut self, readinto: &Bound<'py, PyAny>) -> R<Bound<'py, PyAny>> {
-        let py = readinto.py();
+    pub fn read_into(
+        &mut self,
+        py: Python<'py>,
+        readinto: impl FnOnce(&Bound<'py, PyAny>) -> R<Bound<'py, PyAny>>,
+    ) -> R<Bound<'py, PyAny>> {
         let (from, to) = (self.filled, self.size());
         match &mut self.object {
             Object::ByteArray(array) => {
@@ -134,7 +137,7 @@ impl<'py> Filling<'py> {
                         pyffi::PySequence_GetSlice(view.as_ptr(), from as isize, to as isize),
                     )
                 }?;
-                let result = attr::call1(readinto, &part);
+                let result = readinto(&part);
                 release(&part);
                 result
             }
@@ -149,7 +152,7 @@ impl<'py> Filling<'py> {
                 )?;
                 // SAFETY: as above.
                 let view = unsafe { owned(py, pyffi::PyMemoryView_FromObject(target.as_ptr())) }?;
-                let result = attr::call1(readinto, &view);
+                let result = readinto(&view);
                 release(&view);
                 drop(view);
                 // SAFETY: a live object.

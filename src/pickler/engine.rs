@@ -16,10 +16,10 @@ use crate::object::{R, Raised, attr, bytes_out};
 
 /// What outlives a dump and may be changed by user code meanwhile: the state of a Pickler object.
 pub trait Owner {
-    /// Takes the memo and the settings for the time of a window.
-    fn lend(&self, py: Python<'_>) -> Lent;
-    /// Takes the memo back.
-    fn give_back(&self, py: Python<'_>, memo: Memo);
+    /// Exchanges the memo for an empty one, for the time of a window, and tells the settings.
+    fn lend(&self, py: Python<'_>, empty: &mut Memo) -> Modes;
+    /// Takes the memo back, for the empty one.
+    fn give_back(&self, py: Python<'_>, memo: &mut Memo);
     /// The private dispatch table as it is now.
     fn dispatch_table<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>>;
     /// The hook as it is now, where it may be replaced in the middle (before 3.13).
@@ -27,9 +27,7 @@ pub trait Owner {
 }
 
 /// See [`Owner::lend`].
-pub struct Lent {
-    /// The memo.
-    pub memo: Memo,
+pub struct Modes {
     /// `Pickler.bin`.
     pub binary: bool,
     /// `Pickler.fast`.
@@ -219,7 +217,7 @@ impl<'a, 'py> Engine<'a, 'py> {
         }
         self.session.graveyard.release(self.py);
         if let Some(owner) = self.config.owner {
-            owner.give_back(self.py, std::mem::take(&mut self.session.memo));
+            owner.give_back(self.py, &mut self.session.memo);
         }
         result
     }
@@ -232,9 +230,8 @@ impl<'a, 'py> Engine<'a, 'py> {
 
     fn borrow_from_owner(&mut self) {
         if let Some(owner) = self.config.owner {
-            let lent = owner.lend(self.py);
-            self.session.memo = lent.memo;
-            self.session.set_modes(lent.binary, lent.fast);
+            let modes = owner.lend(self.py, &mut self.session.memo);
+            self.session.set_modes(modes.binary, modes.fast);
         }
     }
 

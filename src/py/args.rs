@@ -475,6 +475,22 @@ impl<const N: usize> Method<N> {
         }
     }
 
+    /// The arguments of a fast call. Raises TypeError with the text of `_pickle`.
+    #[inline]
+    pub fn fast<'a, 'py>(
+        &self,
+        py: Python<'py>,
+        args: &'a [Argument<'a, 'py>],
+        kwnames: Option<&'a Bound<'py, PyTuple>>,
+    ) -> R<[Argument<'a, 'py>; N]> {
+        let keywords = kwnames.map_or(0, |names| names.len());
+        let given = args.len().saturating_sub(keywords);
+        match <&[_; N]>::try_from(&args[..given]) {
+            Ok(args) if keywords == 0 || self.ignores_keywords() => Ok(*args),
+            _ => Err(self.refuse(py, given, keywords)),
+        }
+    }
+
     /// The arguments of a call with a tuple and a dict. Raises TypeError with the text of `_pickle`.
     pub fn slots<'py>(
         &self,

@@ -4,6 +4,7 @@
 //! what Python gets.
 
 pub mod args;
+pub mod calls;
 pub mod functions;
 pub mod module;
 pub mod pickle_buffer;

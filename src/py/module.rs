@@ -47,7 +47,7 @@ fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PicklingError", &state.pickling_error)?;
     module.add("UnpicklingError", &state.unpickling_error)?;
     super::pickler::prepare(py)?;
-    super::unpickler::prepare(py);
+    super::unpickler::prepare(py)?;
     // PyO3 makes classes when they are first used, and panics where there is no memory for one.
     py.get_type::<PicklerMemoProxy>();
     py.get_type::<UnpicklerMemoProxy>();

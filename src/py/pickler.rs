@@ -2,20 +2,23 @@
 //!
 //! The class is frozen for PyO3, so that hooks may use it while it runs; its state is in a [`Shared`], which user code never
 //! sees inside of. While it runs, the memo is lent to the engine between two calls into user code.
+// PyO3's code for slots that reach it through a macro of ours; there is no unsafe code of our own.
+#![allow(unsafe_op_in_unsafe_fn)]
 
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
-use super::args::{PICKLER, PICKLER_DUMP, truth};
+use super::args::{Argument, PICKLER, PICKLER_DUMP, truth};
+use super::calls::{Keywords, fast_methods};
 use super::pickler_memo::PicklerMemoProxy;
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::object::cell::{RunToken, Shared};
 use crate::object::names::tp_name;
 use crate::object::{R, attr, fallible, member, methods, number};
-use crate::pickler::engine::{Config, Engine, Lent, Owner};
+use crate::pickler::engine::{Config, Engine, Modes, Owner};
 use crate::pickler::memo::Memo;
 use crate::pickler::options;
 use crate::state::State;
@@ -167,8 +170,13 @@ impl Pickler {
         }
     }
 
-    fn dump_object(slf: &Bound<'_, Self>, object: &Bound<'_, PyAny>) -> R<()> {
+    fn dump<'a, 'py>(
+        slf: &Bound<'py, Self>,
+        args: &'a [Argument<'a, 'py>],
+        keywords: Keywords<'a, 'py>,
+    ) -> R<Bound<'py, PyAny>> {
         let py = slf.py();
+        let [object] = PICKLER_DUMP.fast(py, args, keywords)?;
         let this = slf.get();
         let Some(_running) = this.running.acquire() else {
             return Err(in_use(py));
@@ -199,13 +207,45 @@ impl Pickler {
             reducer_override,
             owner: Some(&BorrowedPickler(slf)),
         };
-        Engine::dump(py, config, object).map(drop)
+        Engine::dump(py, config, &object)?;
+        Ok(py.None().into_bound(py))
+    }
+
+    /// Forgets which objects were pickled before. Drops no `Py`.
+    ///
+    /// The memo keeps its memory, as that of C does: a dump and a `clear_memo` take a quarter fewer instructions.
+    pub(super) fn clear_memo(slf: &Bound<'_, Self>) {
+        let (py, settings) = (slf.py(), &slf.get().settings);
+        if settings.with(py, |settings| settings.memo.is_empty()) {
+            return;
+        }
+        // Code that runs while the objects are released finds an empty memo, and may fill it.
+        let mut memo = settings.with(py, |settings| std::mem::take(&mut settings.memo));
+        memo.clear(py);
+        let unused = settings.with(py, move |settings| {
+            if settings.memo.is_empty() {
+                std::mem::replace(&mut settings.memo, memo)
+            } else {
+                memo
+            }
+        });
+        drop(unused);
+    }
+}
+
+fast_methods! {
+    Pickler {
+        dump_entry = Pickler::dump, c"dump", c"dump($self, obj, /)\n--\n\nWrite the pickled representation of an object to the file.\n\nRaises PicklingError if the object cannot be pickled, RuntimeError if this Pickler is\nalready at work, and whatever reducers, hooks and the file's write raise.";
+    }
+    plain {
+        clear_memo_entry = Pickler::clear_memo, c"clear_memo", c"clear_memo($self, /)\n--\n\nForget which objects were pickled before.";
     }
 }
 
 /// Finishes the class, before it is used.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
     methods::shorten_look_up::<{ "persistent_id".len() }>(&py.get_type::<Pickler>());
+    register(py)?;
     let probe = Bound::new(py, Pickler::default())?;
     let settings = &probe.get().settings;
     member::expose(probe.as_any(), c"dispatch_table", settings, |settings| {
@@ -217,21 +257,19 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 struct BorrowedPickler<'a, 'py>(&'a Bound<'py, Pickler>);
 
 impl Owner for BorrowedPickler<'_, '_> {
-    fn lend(&self, py: Python<'_>) -> Lent {
-        self.0.get().settings.with(py, |settings| Lent {
-            memo: std::mem::take(&mut settings.memo),
-            binary: settings.binary != 0,
-            fast: settings.fast != 0,
+    fn lend(&self, py: Python<'_>, empty: &mut Memo) -> Modes {
+        self.0.get().settings.with(py, |settings| {
+            std::mem::swap(&mut settings.memo, empty);
+            Modes {
+                binary: settings.binary != 0,
+                fast: settings.fast != 0,
+            }
         })
     }
 
-    fn give_back(&self, py: Python<'_>, memo: Memo) {
-        let old = self
-            .0
-            .get()
-            .settings
-            .with(py, |settings| std::mem::replace(&mut settings.memo, memo));
-        drop(old);
+    fn give_back(&self, py: Python<'_>, memo: &mut Memo) {
+        let settings = &self.0.get().settings;
+        settings.with(py, |settings| std::mem::swap(&mut settings.memo, memo));
     }
 
     fn dispatch_table<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -271,8 +309,14 @@ fn cannot_delete(py: Python<'_>) -> PyErr {
     errors::type_error(py, "can't delete numeric/char attribute").take(py)
 }
 
+/// PyO3 takes all methods of a class in one block, and its slots without `cfg`: what differs by
+/// version is put into the block from outside.
+macro_rules! methods {
+    ($($of_this_version:tt)*) => {
 #[pymethods]
 impl Pickler {
+    $($of_this_version)*
+
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
@@ -289,106 +333,6 @@ impl Pickler {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         Self::initialise(slf, args, kwargs).map_err(|raised| raised.take(slf.py()))
-    }
-
-    /// Write the pickled representation of an object to the file.
-    ///
-    /// Raises PicklingError if the object cannot be pickled, RuntimeError if this Pickler is
-    /// already at work, and whatever reducers, hooks and the file's write raise.
-    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, obj, /)")]
-    fn dump(
-        slf: &Bound<'_, Self>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        let result = PICKLER_DUMP
-            .slots(args, kwargs)
-            .and_then(|[object]| Self::dump_object(slf, &object));
-        result.map_err(|raised| raised.take(slf.py()))
-    }
-
-    /// Forget which objects were pickled before.
-    #[pyo3(text_signature = "($self, /)")]
-    pub(super) fn clear_memo(&self, py: Python<'_>) {
-        let old = self
-            .settings
-            .with(py, |settings| std::mem::take(&mut settings.memo));
-        drop(old);
-    }
-
-    /// Persistent id of an object (None: it is pickled as usual). To be overridden.
-    #[cfg(Py_3_13)]
-    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, obj, /)")]
-    fn persistent_id(
-        &self,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        let parsed = super::args::PERSISTENT_ID.slots(args, kwargs);
-        parsed.map(drop).map_err(|raised| raised.take(args.py()))
-    }
-
-    #[cfg(not(Py_3_13))]
-    #[getter]
-    fn get_persistent_id<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::stored_hook(slf)
-            .ok_or_else(|| errors::attribute_error(slf.py(), "persistent_id").take(slf.py()))
-    }
-
-    #[cfg(not(Py_3_13))]
-    #[setter]
-    fn set_persistent_id(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !hook.is_callable() {
-            let text = "persistent_id must be a callable taking one argument";
-            return Err(errors::type_error(hook.py(), text).take(hook.py()));
-        }
-        let new = hook.clone().unbind();
-        let old = self.settings.with(hook.py(), |settings| {
-            settings.persistent_id_of_self = false;
-            settings.persistent_id.replace(new)
-        });
-        drop(old);
-        Ok(())
-    }
-
-    #[cfg(not(Py_3_13))]
-    #[deleter]
-    fn delete_persistent_id(&self, py: Python<'_>) -> PyResult<()> {
-        Err(errors::type_error(py, "attribute deletion is not supported").take(py))
-    }
-
-    fn __getattribute__<'py>(
-        slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        if QUIRKS.persistent_hooks_are_methods
-            && methods::is_name(name, State::get(py).names.persistent_id.bind(py))
-            && let Some(hook) = Self::stored_hook(slf)
-        {
-            return Ok(hook);
-        }
-        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(py))
-    }
-
-    /// PyO3 comes here after an AttributeError, and would word its own: the look-up raises it again.
-    fn __getattr__<'py>(
-        slf: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(slf.py()))
-    }
-
-    fn __setattr__(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        Self::set_attribute(slf, name, Some(value))
-    }
-
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        Self::set_attribute(slf, name, None)
     }
 
     #[getter]
@@ -481,18 +425,96 @@ impl Pickler {
         drop(old);
     }
 }
+    };
+}
+
+#[cfg(Py_3_13)]
+methods! {
+    /// Persistent id of an object (None: it is pickled as usual). To be overridden.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, obj, /)")]
+    fn persistent_id(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let parsed = super::args::PERSISTENT_ID.slots(args, kwargs);
+        parsed.map(drop).map_err(|raised| raised.take(args.py()))
+    }
+
+    /// An assigned `persistent_id` goes before everything (CPython issue 126489).
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if methods::is_name(name, State::get(py).names.persistent_id.bind(py))
+            && let Some(hook) = Self::stored_hook(slf)
+        {
+            return Ok(hook);
+        }
+        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(py))
+    }
+
+    /// PyO3 comes here after an AttributeError, and would word its own: the look-up raises it again.
+    fn __getattr__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        methods::generic_get(slf.as_any(), name).map_err(|raised| raised.take(slf.py()))
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::set_attribute(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::set_attribute(slf, name, None)
+    }
+}
+
+#[cfg(not(Py_3_13))]
+methods! {
+    #[getter]
+    fn get_persistent_id<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::stored_hook(slf)
+            .ok_or_else(|| errors::attribute_error(slf.py(), "persistent_id").take(slf.py()))
+    }
+
+    #[setter]
+    fn set_persistent_id(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !hook.is_callable() {
+            let text = "persistent_id must be a callable taking one argument";
+            return Err(errors::type_error(hook.py(), text).take(hook.py()));
+        }
+        let new = hook.clone().unbind();
+        let old = self.settings.with(hook.py(), |settings| {
+            settings.persistent_id_of_self = false;
+            settings.persistent_id.replace(new)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    #[deleter]
+    fn delete_persistent_id(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::type_error(py, "attribute deletion is not supported").take(py))
+    }
+}
 
 impl Pickler {
     /// Sets or deletes an attribute; `persistent_id` is kept in the object itself (gh-126489).
+    #[cfg(Py_3_13)]
     fn set_attribute(
         slf: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        if QUIRKS.persistent_hooks_are_methods
-            && methods::is_name(name, State::get(py).names.persistent_id.bind(py))
-        {
+        if methods::is_name(name, State::get(py).names.persistent_id.bind(py)) {
             let new = value.map(|value| value.clone().unbind());
             let old = slf.get().settings.with(py, |settings| {
                 std::mem::replace(&mut settings.persistent_id, new)

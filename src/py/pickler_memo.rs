@@ -65,7 +65,7 @@ impl PicklerMemoProxy {
     #[pyo3(text_signature = "($self, /)")]
     fn clear(&self, py: Python<'_>) {
         if let Some(owner) = self.owner(py) {
-            owner.get().clear_memo(py);
+            Pickler::clear_memo(&owner);
         }
     }
 

@@ -15,18 +15,21 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
 use super::args::{self, Argument, FIND_CLASS, LOAD, LOADS, Signature, UNPICKLER, UNPICKLER_LOAD};
+use super::calls::{Keywords, fast_methods};
 use super::unpickler_memo::{self, UnpicklerMemoProxy};
 use crate::compat::QUIRKS;
 #[cfg(Py_3_13)]
 use crate::compat::load_messages::NO_PERSISTENT_LOAD;
 use crate::errors;
+use crate::object::boxed::boxed;
 use crate::object::cell::{RunToken, Running, Shared};
 use crate::object::names::tp_name;
-use crate::object::{R, attr, fallible, methods};
+use crate::object::{R, Raised, attr, fallible, methods};
 use crate::state::State;
 use crate::unpickler::hooks::{Decoding, Hooks, Options};
-use crate::unpickler::input::{Input, Methods, Parked};
+use crate::unpickler::input::{File, Input};
 use crate::unpickler::memo::Memo;
+use crate::unpickler::methods::Methods;
 use crate::unpickler::{self, find_class, load_into};
 
 /// `load(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=())`
@@ -167,13 +170,6 @@ impl<T> Zeroable<T> {
         }
     }
 
-    fn get_mut(&mut self) -> Option<&mut T> {
-        match self {
-            Zeroable::Empty => None,
-            Zeroable::Full(value) => Some(value),
-        }
-    }
-
     fn replace(&mut self, value: Option<T>) -> Option<T> {
         match mem::replace(self, value.map_or(Zeroable::Empty, Zeroable::Full)) {
             Zeroable::Empty => None,
@@ -185,14 +181,24 @@ impl<T> Zeroable<T> {
 /// What `__init__` sets.
 #[derive(Default)]
 struct Settings {
-    /// None before `__init__`, and while a load has it.
-    input: Zeroable<Parked>,
+    /// None before `__init__`, and while a load has it. It is large: it stays where it is.
+    file: Option<Box<File>>,
     decoding: Option<Box<Decoding>>,
     buffers: Option<Py<PyAny>>,
     fix_imports: bool,
     /// What PROTO said last.
     proto: u8,
     persistent_load: Zeroable<PersistentLoad>,
+}
+
+impl Settings {
+    /// Whether there is anything that an `__init__` has to take away; a new Unpickler has nothing.
+    fn is_set(&self) -> bool {
+        self.file.is_some()
+            || self.decoding.is_some()
+            || self.buffers.is_some()
+            || self.persistent_load.get().is_some()
+    }
 }
 
 /// The hook for persistent ids, where it does not follow from the class.
@@ -237,45 +243,6 @@ impl Unpickler {
         Self::init(slf, args, kwargs).map_err(|raised| raised.take(slf.py()))
     }
 
-    /// Load a pickle.
-    ///
-    /// Read a pickled object representation from the open file object given in the constructor, and
-    /// return the reconstituted object hierarchy specified therein.
-    #[pyo3(name = "load", signature = (*args, **kwargs), text_signature = "($self, /)")]
-    fn py_load<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let [] = UNPICKLER_LOAD
-            .slots(args, kwargs)
-            .map_err(|raised| raised.take(slf.py()))?;
-        Self::load(slf).map_err(|raised| raised.take(slf.py()))
-    }
-
-    /// Return an object from a specified module.
-    ///
-    /// If necessary, the module will be imported. Subclasses may override this method (e.g. to restrict
-    /// unpickling of arbitrary classes and functions). It is called whenever a class or a function object is
-    /// needed; both arguments passed are str objects.
-    #[pyo3(
-        name = "find_class",
-        signature = (*args, **kwargs),
-        text_signature = "($self, module_name, global_name, /)"
-    )]
-    fn py_find_class<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let found = FIND_CLASS.slots(args, kwargs).and_then(|[module, name]| {
-            let (proto, fix_imports) = slf.get().dialect(py);
-            find_class(&module, &name, proto, fix_imports)
-        });
-        found.map_err(|raised| raised.take(py))
-    }
-
     /// The objects read so far, by index: a live view.
     #[getter]
     fn memo(slf: &Bound<'_, Self>) -> UnpicklerMemoProxy {
@@ -285,8 +252,8 @@ impl Unpickler {
     #[setter]
     fn set_memo(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.settings.with(value.py(), |settings| {
-            if let Some(input) = settings.input.get_mut() {
-                input.distrust_memo();
+            if let Some(file) = &mut settings.file {
+                file.distrust_memo();
             }
         });
         unpickler_memo::assign(&self.memo, value).map_err(|raised| raised.take(value.py()))
@@ -318,8 +285,8 @@ impl Unpickler {
         self.memo
             .visit(|memo| memo.objects().try_for_each(|object| visit.call(object)))?;
         self.settings.visit(|settings| {
-            if let Some(input) = settings.input.get() {
-                input.objects().try_for_each(|object| visit.call(object))?;
+            if let Some(file) = &settings.file {
+                file.objects().try_for_each(|object| visit.call(object))?;
             }
             if let Some(hook) = settings.persistent_load.get() {
                 visit.call(hook.object())?;
@@ -434,9 +401,20 @@ methods! {
     }
 }
 
+fast_methods! {
+    Unpickler {
+        load_entry = Unpickler::load, c"load", c"load($self, /)\n--\n\nLoad a pickle.\n\nRead a pickled object representation from the open file object given in the constructor, and\nreturn the reconstituted object hierarchy specified therein.";
+        find_class_entry = Unpickler::find_class, c"find_class", c"find_class($self, module_name, global_name, /)\n--\n\nReturn an object from a specified module.\n\nIf necessary, the module will be imported. Subclasses may override this method (e.g. to restrict\nunpickling of arbitrary classes and functions). It is called whenever a class or a function object is\nneeded; both arguments passed are str objects.";
+    }
+}
+
 /// Finishes the class, before it is used.
-pub fn prepare(py: Python<'_>) {
+///
+/// # Errors
+/// MemoryError.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
     methods::shorten_look_up::<{ "persistent_load".len() }>(&py.get_type::<Unpickler>());
+    register(py)
 }
 
 impl Unpickler {
@@ -452,21 +430,23 @@ impl Unpickler {
         let this = slf.get();
         let _running = this.acquire(py)?;
         // As in C, what fails below leaves an Unpickler that is not initialised.
-        let old = this.settings.with(py, mem::take);
+        let old = this.settings.with(py, |settings| {
+            settings.is_set().then(|| mem::take(settings))
+        });
         drop(old);
         let Some(file) = file else {
             return Err(errors::type_error(py, "Unpickler() needs a file"));
         };
-        let input = Parked::new(Methods::of(&file)?);
+        let file = boxed(File::new(Methods::of(&file)?)).map_err(|_| errors::no_memory(py))?;
         options.start()?;
         // As in C, the entries go and the count of them stays.
         let old = this.memo.with(py, |memo| {
             let empty = Memo::counting_from(memo.next());
-            mem::replace(memo, empty)
+            (!memo.is_new()).then(|| mem::replace(memo, empty))
         });
         drop(old);
         let settings = Settings {
-            input: Zeroable::Full(input),
+            file: Some(file),
             decoding: options.decoding,
             buffers: options.buffers.map(Bound::unbind),
             fix_imports: options.fix_imports,
@@ -488,14 +468,28 @@ impl Unpickler {
         Ok(())
     }
 
-    fn load<'py>(slf: &Bound<'py, Self>) -> R<Bound<'py, PyAny>> {
+    fn find_class<'a, 'py>(
+        slf: &Bound<'py, Self>,
+        args: &'a [Argument<'a, 'py>],
+        keywords: Keywords<'a, 'py>,
+    ) -> R<Bound<'py, PyAny>> {
         let py = slf.py();
+        let [module, name] = FIND_CLASS.fast(py, args, keywords)?;
+        let (proto, fix_imports) = slf.get().dialect(py);
+        find_class(&module, &name, proto, fix_imports)
+    }
+
+    fn load<'a, 'py>(
+        slf: &Bound<'py, Self>,
+        args: &'a [Argument<'a, 'py>],
+        keywords: Keywords<'a, 'py>,
+    ) -> R<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let [] = UNPICKLER_LOAD.fast(py, args, keywords)?;
         let this = slf.get();
         let _running = this.acquire(py)?;
-        let input = this
-            .settings
-            .with(py, |settings| settings.input.replace(None));
-        let Some(input) = input else {
+        let file = this.settings.with(py, |settings| settings.file.take());
+        let Some(file) = file else {
             let text = format!(
                 "Unpickler.__init__() was not called by {}.__init__()",
                 tp_name(&slf.get_type())
@@ -505,7 +499,7 @@ impl Unpickler {
         let mut lent = Lent {
             py,
             settings: &this.settings,
-            input: input.resume(),
+            file: Some(file),
         };
         let (fix_imports, decoding) = this.settings.with(py, |settings| {
             settings.proto = 0;
@@ -517,13 +511,14 @@ impl Unpickler {
             buffers: this.settings.pick(py, |settings| settings.buffers.as_ref()),
         };
         let hooks = Owner::new(slf, fix_imports)?;
-        load_into(py, &mut lent.input, &this.memo, &hooks, &options)
+        let Some(file) = &mut lent.file else {
+            return Err(in_use(py));
+        };
+        load_into(py, &mut Input::file(file), &this.memo, &hooks, &options)
     }
 
     fn acquire(&self, py: Python<'_>) -> R<Running<'_>> {
-        self.token
-            .acquire()
-            .ok_or_else(|| errors::runtime_error(py, "Unpickler object is already used"))
+        self.token.acquire().ok_or_else(|| in_use(py))
     }
 
     /// The protocol of the stream so far, and whether old names are mapped.
@@ -559,19 +554,20 @@ impl Unpickler {
     }
 }
 
-/// The input of an Unpickler while a load has it; it goes back at the end, however the load ends.
+/// The file of an Unpickler while a load has it; it goes back at the end, however the load ends.
 struct Lent<'a, 'py> {
     py: Python<'py>,
     settings: &'a Shared<Settings>,
-    input: Input<'static>,
+    /// Some until it goes back.
+    file: Option<Box<File>>,
 }
 
 impl Drop for Lent<'_, '_> {
     fn drop(&mut self) {
-        let input = self.input.park();
-        let old = self
-            .settings
-            .with(self.py, move |settings| settings.input.replace(input));
+        let file = self.file.take();
+        let old = self.settings.with(self.py, move |settings| {
+            std::mem::replace(&mut settings.file, file)
+        });
         drop(old);
     }
 }
@@ -647,6 +643,11 @@ fn owned_hook(slf: &Bound<'_, Unpickler>, hook: Bound<'_, PyAny>) -> PersistentL
         Some(function) => PersistentLoad::OwnMethod(function.unbind()),
         None => PersistentLoad::Callable(hook.unbind()),
     }
+}
+
+#[cold]
+fn in_use(py: Python<'_>) -> Raised {
+    errors::runtime_error(py, "Unpickler object is already used")
 }
 
 fn no_deletion(py: Python<'_>) -> PyErr {

@@ -11,14 +11,13 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::methods::Methods;
 use crate::compat::QUIRKS;
 use crate::errors;
 use crate::format::opcode::op;
-use crate::object::bytes_io;
 use crate::object::cursor::Cursor;
-use crate::object::filling::{self, Filling};
+use crate::object::filling::Filling;
 use crate::object::{R, Raised, attr, fallible, make, number};
-use crate::state::State;
 
 /// Bytes asked of `peek`.
 const PREFETCH: usize = 128 * 1024;
@@ -54,11 +53,13 @@ pub struct Input<'a> {
 
 enum Source<'a> {
     Memory(Cursor<'a>),
-    File(File),
+    File(&'a mut File),
 }
 
 /// The methods of a file, and what they gave last.
-struct File {
+///
+/// A load borrows it: moving it there and back made the processor wait (`Memo::make_room` has the figure).
+pub struct File {
     window: Option<Py<PyBytes>>,
     /// Up to here the window has been read from the file, and not just seen by `peek`.
     passed: usize,
@@ -67,115 +68,40 @@ struct File {
     /// The window has been read beyond what C would have read by now.
     over: bool,
     methods: Methods,
+    /// Between two loads: where the next byte is in the window, and where the open frame ends in it.
+    at: usize,
+    frame_end: Option<usize>,
+    /// Between two loads: nothing but plain data has been loaded, so that there is nothing else in the memo.
+    plain: bool,
 }
 
 /// Bytes of a payload from which on it takes less to ask what the file does with memory than to zero it: small
 /// bytes from a BytesIO took 7 % more with the question.
 const WORTH_ASKING: usize = 1 << 12;
 
-/// The methods of a file, looked up once.
-pub struct Methods {
-    peek: Option<Py<PyAny>>,
-    readinto: Option<Py<PyAny>>,
-    read: Py<PyAny>,
-    readline: Py<PyAny>,
-    /// The file is a BytesIO: only where it stands when code of users runs is to be seen, not how it came there.
-    is_bytes_io: bool,
-}
-
-impl Methods {
-    /// Looks the methods of `file` up.
-    ///
-    /// # Errors
-    /// TypeError if `read` or `readline` is missing; what a look-up raises, AttributeError excepted.
-    pub fn of(file: &Bound<'_, PyAny>) -> R<Self> {
-        let py = file.py();
-        let names = &State::get(py).names;
-        let peek = attr::get_optional(file, names.peek.bind(py))?;
-        let readinto = attr::get_optional(file, names.readinto.bind(py))?;
-        let read = attr::get_optional(file, names.read.bind(py))?;
-        let readline = attr::get_optional(file, names.readline.bind(py))?;
-        let (Some(read), Some(readline)) = (read, readline) else {
-            return Err(errors::type_error(
-                py,
-                "file must have 'read' and 'readline' attributes",
-            ));
-        };
-        let is_bytes_io = match (&peek, &readinto) {
-            (None, Some(readinto)) => bytes_io::is_read_by(file, [&read, readinto, &readline]),
-            _ => false,
-        };
-        Ok(Methods {
-            is_bytes_io,
-            peek: peek.map(Bound::unbind),
-            readinto: readinto.map(Bound::unbind),
-            read: read.unbind(),
-            readline: readline.unbind(),
-        })
-    }
-
-    /// Whether the file does not look at the memory that it fills. Without `readinto` it gets none.
-    fn only_write(&self, py: Python<'_>) -> bool {
-        let readinto = self.readinto.as_ref();
-        readinto.is_none_or(|readinto| filling::only_writes(readinto.bind(py)))
-    }
-}
-
-/// A file between two loads.
-pub struct Parked {
-    file: File,
-    at: usize,
-    frame_end: Option<usize>,
-    /// Nothing but plain data has been loaded of it, so that there is nothing else in the memo.
-    plain: bool,
-}
-
-impl Parked {
+impl File {
     /// A file that nothing has been read from.
     pub fn new(methods: Methods) -> Self {
-        Parked {
-            file: File {
-                window: None,
-                passed: 0,
-                is_frame: false,
-                over: false,
-                methods,
-            },
+        File {
+            window: None,
+            passed: 0,
+            is_frame: false,
+            over: false,
+            methods,
             at: 0,
             frame_end: None,
             plain: true,
         }
     }
 
-    /// Says that the memo was exchanged for another, in which anything may be.
+    /// Between two loads: says that the memo was exchanged for another, in which anything may be.
     pub fn distrust_memo(&mut self) {
         self.plain = false;
     }
 
-    /// For the next load: what is left in the window comes first.
-    pub fn resume(self) -> Input<'static> {
-        Input {
-            source: Source::File(self.file),
-            at: self.at,
-            before: 0_usize.wrapping_sub(self.at),
-            frame_end: self.frame_end,
-            ahead: usize::from(self.plain),
-            exact: false,
-        }
-    }
-
     /// The Python objects held, for the garbage collector.
     pub fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        let methods = &self.file.methods;
-        [Some(&methods.read), Some(&methods.readline)]
-            .into_iter()
-            .chain([methods.peek.as_ref(), methods.readinto.as_ref()])
-            .flatten()
-    }
-
-    /// Bytes that the window keeps in memory.
-    pub fn size(&self, py: Python<'_>) -> usize {
-        self.file.window(py).len()
+        self.methods.objects()
     }
 }
 
@@ -192,18 +118,17 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Takes the file out, if there is one.
-    pub fn park(&mut self) -> Option<Parked> {
-        let memory = Source::Memory(Cursor::new(&[]));
-        let Source::File(file) = std::mem::replace(&mut self.source, memory) else {
-            return None;
-        };
-        Some(Parked {
-            file,
-            at: std::mem::take(&mut self.at),
-            frame_end: self.frame_end.take(),
-            plain: self.ahead > 0,
-        })
+    /// A file: what an earlier load has left in the window comes first. What this one leaves stays there when the input
+    /// is dropped.
+    pub fn file(file: &'a mut File) -> Self {
+        Input {
+            at: file.at,
+            before: 0_usize.wrapping_sub(file.at),
+            frame_end: file.frame_end,
+            ahead: usize::from(file.plain),
+            exact: false,
+            source: Source::File(file),
+        }
     }
 
     fn window(&self, py: Python<'_>) -> Cursor<'_> {
@@ -312,7 +237,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         };
         file.pass(py, self.at)?;
-        let window = if len > CHUNK && !file.methods.is_bytes_io {
+        let window = if len > CHUNK && !file.methods.is_bytes_io() {
             file.read_much(py, len)?
         } else {
             file.read_some(py, len)?
@@ -362,7 +287,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         };
         file.pass(py, self.at)?;
-        let line = attr::call0(file.methods.readline.bind(py))?;
+        let line = file.methods.readline(py)?;
         let window = Window {
             bytes: make::to_bytes(line)?.unbind(),
             peeked: false,
@@ -403,7 +328,7 @@ impl<'a> Input<'a> {
             return Err(truncated(py));
         }
         if let Source::File(file) = &mut self.source
-            && file.methods.is_bytes_io
+            && file.methods.is_bytes_io()
             && here == 0
             && !array
             && len != 1
@@ -478,11 +403,10 @@ impl<'a> Input<'a> {
         let left = file.window(py).len() - at;
         let old = file.window.take();
         (file.passed, file.over) = (0, false);
-        let read = file.methods.read.bind(py);
         let moved = if left == 0 {
             Ok(())
         } else {
-            bytes_io::step_back(read, left)
+            file.methods.step_back(py, left)
         };
         self.before = self.position();
         (self.at, self.exact) = (0, true);
@@ -503,7 +427,7 @@ impl<'a> Input<'a> {
         let Source::File(file) = &mut self.source else {
             return Ok(false);
         };
-        if !file.methods.is_bytes_io || exact || self.at < file.window(py).len() {
+        if !file.methods.is_bytes_io() || exact || self.at < file.window(py).len() {
             return Ok(false);
         }
         let size = if first {
@@ -533,7 +457,7 @@ impl<'a> Input<'a> {
             return Ok(true);
         }
         if count > 0 {
-            bytes_io::step_back(file.methods.read.bind(py), count)?;
+            file.methods.step_back(py, count)?;
         }
         Ok(false)
     }
@@ -547,6 +471,16 @@ impl<'a> Input<'a> {
         match &mut self.source {
             Source::Memory(_) => Ok(()),
             Source::File(file) => file.pass(py, self.at),
+        }
+    }
+}
+
+impl Drop for Input<'_> {
+    fn drop(&mut self) {
+        if let Source::File(file) = &mut self.source {
+            file.at = self.at;
+            file.frame_end = self.frame_end;
+            file.plain = self.ahead > 0;
         }
     }
 }
@@ -569,8 +503,7 @@ impl File {
     /// Reads what was used of what `peek` showed.
     fn pass(&mut self, py: Python<'_>, at: usize) -> R<()> {
         if at > self.passed {
-            let used = make::size(py, at - self.passed)?;
-            attr::call1(self.methods.read.bind(py), &used)?;
+            self.methods.read(py, at - self.passed)?;
             self.passed = at;
         }
         Ok(())
@@ -578,7 +511,8 @@ impl File {
 
     /// What `peek` shows if that is enough, else what `read(len)` gives.
     fn read_some(&mut self, py: Python<'_>, len: usize) -> R<Window> {
-        if let Some(peek) = &self.methods.peek
+        if let Methods::Bound { peek: place, .. } = &mut self.methods
+            && let Some(peek) = &*place
             && len < PREFETCH
         {
             match attr::call1(peek.bind(py), &make::size(py, PREFETCH)?) {
@@ -596,12 +530,12 @@ impl File {
                     if !err.is_instance_of::<PyNotImplementedError>(py) {
                         return Err(err.into());
                     }
-                    let peek = self.methods.peek.take();
+                    let peek = place.take();
                     drop(peek.map(|peek| peek.into_bound(py)));
                 }
             }
         }
-        let data = attr::call1(self.methods.read.bind(py), &make::size(py, len)?)?;
+        let data = self.methods.read(py, len)?;
         Ok(Window {
             bytes: make::to_bytes(data)?.unbind(),
             peeked: false,
@@ -644,17 +578,16 @@ impl File {
                 len.min(filled.saturating_mul(2))
             };
             filling.grow(size)?;
-            let arrived = match &self.methods.readinto {
-                Some(readinto) => {
-                    let count = number::to_ssize(&filling.read_into(readinto.bind(py))?)?;
+            let arrived = match self.methods.fill(py, filling)? {
+                Some(count) => {
+                    let count = number::to_ssize(&count)?;
                     let Ok(count) = usize::try_from(count) else {
                         return Err(errors::value_error(py, "readinto() returned negative size"));
                     };
                     count >= size - filled && filling.advance(size - filled)
                 }
                 None => {
-                    let wanted = make::size(py, size - filled)?;
-                    let data = attr::call1(self.methods.read.bind(py), &wanted)?;
+                    let data = self.methods.read(py, size - filled)?;
                     let Ok(data) = data.cast::<PyBytes>() else {
                         let ty = data.get_type().repr()?;
                         let text = format!(

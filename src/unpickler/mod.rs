@@ -5,7 +5,7 @@
 //! believed only as far as data backs it. Stack and marks belong to one load; the memo
 //! belongs to the Unpickler, and code that runs during the load may look at it and change it.
 //!
-//! - `run.rs` is the loop, `pieces.rs` the opcode that its window lacks, `input.rs` the window.
+//! - `run.rs` is the loop, `pieces.rs` the opcode that its window lacks, `input.rs` the window, `methods.rs` the file.
 //! - `scalars.rs`, `containers.rs`, `objects.rs`, `globals.rs`: what the opcodes do.
 //! - `hooks.rs`: what a subclass of Unpickler may change.
 //! - `notes.rs`, `path.rs`: where it was when it failed.
@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod input;
 mod length;
 pub mod memo;
+pub mod methods;
 mod notes;
 mod objects;
 mod path;
@@ -48,8 +49,9 @@ use crate::object::templates::Templates;
 use crate::object::{R, Raised, signals, text};
 use dicts::Pending;
 use hooks::{Defaults, Hooks, Options};
-use input::{Input, Methods, Parked};
+use input::{File, Input};
 use memo::Memo;
+use methods::Methods;
 use notes::Fault;
 use run::Step;
 use scratch::Scratch;
@@ -238,8 +240,8 @@ fn begins_with_text(bytes: &[u8]) -> bool {
 /// # Errors
 /// TypeError if the file lacks `read` or `readline`; else as [`loads`], and what the file raises.
 pub fn load<'py>(file: &Bound<'py, PyAny>, options: Options<'py>) -> R<Bound<'py, PyAny>> {
-    let mut input = Parked::new(Methods::of(file)?).resume();
-    load_once(file.py(), &mut input, options)
+    let mut source = File::new(Methods::of(file)?);
+    load_once(file.py(), &mut Input::file(&mut source), options)
 }
 
 fn load_once<'py>(
