@@ -227,6 +227,48 @@ def test_a_pickler_with_a_hook_is_asked_about_each() -> None:
         both(scene)
 
 
+@pytest.mark.parametrize("at", range(1, 6))
+@pytest.mark.parametrize("what", ["registers", "function", "wrapper", "readonly", "clear"])
+def test_a_hook_changes_what_comes_after(
+    what: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scene(mod: Any) -> bytes:
+        items = arrays()
+
+        class Changing(mod.Pickler):  # type: ignore[misc]
+            seen = 0
+
+            def reducer_override(self, obj: Any) -> Any:
+                if isinstance(obj, np.ndarray):
+                    self.seen += 1
+                    if self.seen == at:
+                        change(self)
+                return NotImplemented
+
+        def change(pickler: Any) -> None:
+            if what == "registers":
+                copyreg.pickle(np.ndarray, lambda array: (list, (array.tolist(),)))
+            elif what == "function":
+                patch.setattr(NUMERIC, "_frombuffer", print)
+            elif what == "wrapper":
+                patch.setattr(pickle, "PickleBuffer", bytes)
+            elif what == "readonly":
+                items[at - 1].flags.writeable = False
+                items[at].flags.writeable = False
+            else:
+                items.clear()
+
+        file = io.BytesIO()
+        with monkeypatch.context() as patch:
+            try:
+                Changing(file, 5).dump(items)
+            finally:
+                copyreg.dispatch_table.pop(np.ndarray, None)
+        return file.getvalue()
+
+    both(scene)
+
+
 def test_nothing_is_kept_of_arrays_after_a_dump() -> None:
     def held() -> int:
         gc.collect()

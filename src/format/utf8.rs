@@ -65,8 +65,8 @@ fn form<U: Unit>(unit: U) -> Form {
 
 #[cfg(test)]
 mod tests {
-    use super::super::buf::Buf;
     use super::*;
+    use crate::format::buf::Buf;
 
     fn encoded<U: Unit>(units: &[U]) -> Vec<u8> {
         let size = size(units);

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::buffer::{Contents, pickle_buffer};
 use super::by_name::str_item;
 use super::world::window;
-use super::{Obj, Window, attr, fallible, ffi, types};
+use super::{Obj, R, Window, attr, fallible, ffi, make, types};
 use crate::format::buf::Run;
 use crate::levers::{self, Lever};
 use crate::state::State;
@@ -140,7 +140,7 @@ impl Forms {
         if fields.flags & C_CONTIGUOUS == 0 || fields.flags & !USUAL != 0 {
             return None;
         }
-        if form.checked_at != now {
+        if now == NEVER || form.checked_at != now {
             if !holds(window, object, form) {
                 return None;
             }
@@ -160,6 +160,54 @@ impl Forms {
         })
     }
 }
+
+/// No window has this number: what was looked up before does not count.
+const NEVER: u64 = u64::MAX;
+
+impl Forms {
+    /// The reduce value of an array of a dtype that is known, made as NumPy makes it but for its imports; None if
+    /// NumPy has to be asked. In a thawed world.
+    ///
+    /// C's time to ours for a thousand small arrays with a hook, without and with this: 0.97, 2.4.
+    ///
+    /// # Errors
+    /// MemoryError, or what a PickleBuffer raises.
+    pub fn reduce<'py>(&mut self, object: &Bound<'py, PyAny>) -> R<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        let found = window(py, |window| {
+            let array = self.find(window, window.obj(object), NEVER)?;
+            let shape: SmallVec<[isize; FEW]> =
+                SmallVec::from_slice(array.shape.get(..FEW).unwrap_or(array.shape));
+            (shape.len() == array.shape.len()).then_some(shape)
+        });
+        let (Some(shape), Some(form)) = (found, self.of(object)) else {
+            return Ok(None);
+        };
+        let mut sizes: SmallVec<[Bound<'py, PyAny>; FEW]> = SmallVec::new();
+        for count in shape {
+            sizes.push(make::size(py, count as usize)?);
+        }
+        let wrapped = attr::call1(form.wrapper.bind(py), object)?;
+        let kept = |object: &Py<PyAny>| object.bind(py).clone();
+        let (function, dtype, order) = (kept(&form.function), kept(&form.dtype), kept(&form.order));
+        let shape = fallible::tuple(py, sizes)?.into_any();
+        let args = fallible::tuple(py, [wrapped, dtype, shape, order])?;
+        Ok(Some(
+            fallible::tuple(py, [function, args.into_any()])?.into_any(),
+        ))
+    }
+
+    /// The form of an array that was just found.
+    fn of(&self, object: &Bound<'_, PyAny>) -> Option<&Form> {
+        // SAFETY: an instance of the class whose layout was looked at.
+        let dtype = unsafe { (*object.as_ptr().cast::<ArrayObject>()).dtype };
+        let same = |form: &&Form| std::ptr::eq(form.dtype.as_ptr(), dtype);
+        self.0.iter().find(same)
+    }
+}
+
+/// Dimensions of which arrays have no more, most often.
+const FEW: usize = 8;
 
 /// Whether the class of `object` is that of NumPy's arrays, by its name: a static class, which nobody can change.
 #[inline]
@@ -237,7 +285,8 @@ fn form(object: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Option<Form> {
         Some(found.cast_into_exact::<PyString>().ok()?.unbind())
     };
     // The only reference is that of the tuple: made for this array.
-    let is_new = |object: &Bound<'_, PyAny>| object.get_refcnt() == 1;
+    // SAFETY: a live object.
+    let is_new = |object: &Bound<'_, PyAny>| unsafe { pyffi::Py_REFCNT(object.as_ptr()) == 1 };
     let is_builtin = attr::get_optional(dtype, names.isbuiltin.bind(py)).ok()??;
     // One of the texts that the interpreter has once.
     let is_order = fallible::text(py, "C").is_ok_and(|text| order.is(&text));

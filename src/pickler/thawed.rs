@@ -215,6 +215,11 @@ impl<'py> Engine<'_, 'py> {
             Some(object) => object,
             None => return Ok(()),
         };
+        if !self.session.arrays.is_empty()
+            && let Some(value) = self.session.arrays.reduce(&object)?
+        {
+            return self.reduced(object, &value);
+        }
         let names = &state.names;
         let reduce_ex = names.reduce_ex.bind(py);
         let value = if types::finds_methods(&ty, reduce_ex) {
