@@ -95,6 +95,8 @@ pub struct Machine {
     large: bool,
     /// Whether there is so little that the next message may look like it.
     small: bool,
+    /// Whether the memo of an Unpickler that has loaded before keeps the texts that are loaded.
+    kept: bool,
     /// Whether a frame ends where the window ends.
     framed: bool,
     /// Only opcodes of plain data are executed.
@@ -312,6 +314,7 @@ impl Machine {
     fn load<'py>(&mut self, cx: &Context<'_, 'py>, input: &mut Input<'_>) -> R<Bound<'py, PyAny>> {
         self.proto = 0;
         self.looked = 0;
+        self.kept = cx.visible && cx.memo.with(cx.py, |memo| memo.next() != 0);
         if cx.options.decoding.is_some() {
             // A codec may be code of users.
             input.forbid_ahead();
@@ -357,6 +360,7 @@ impl Machine {
     fn clear(&mut self, py: Python<'_>) {
         self.loose = false;
         self.mixed = false;
+        self.kept = false;
         self.pending.clear();
         self.templates.clear(py);
         self.stack.clear(py);
@@ -411,7 +415,7 @@ impl Machine {
         self.plain = self.over || !cx.attached;
         let window = input.rest(py);
         self.large = window.len() > LARGE;
-        self.small = window.len() <= SMALL;
+        self.small = window.len() <= SMALL && !self.kept;
         self.pause(cx);
         let (step, left) = run::run(self, cx, window);
         if step.is_err() {
