@@ -86,8 +86,8 @@ mod tests {
         let units: Vec<u32> = text.chars().map(u32::from).collect();
         assert_eq!(encoded(&units), text.as_bytes());
         // At every place in a part, and as the last.
-        for from in 0..20 {
-            for upto in from..40 {
+        for from in 0..5 {
+            for upto in from..12 {
                 let part = &units[from..upto];
                 let text: String = part.iter().filter_map(|&c| char::from_u32(c)).collect();
                 assert_eq!(encoded(part), text.as_bytes());
@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn latin1_of_every_length_agrees() {
         let units: Vec<u8> = (0..=255).chain(0..=255).collect();
-        for upto in 0..units.len() {
+        // Miri takes a thousand times as long.
+        for upto in (0..units.len()).step_by(if cfg!(miri) { 61 } else { 1 }) {
             let text: String = units[..upto].iter().map(|&unit| char::from(unit)).collect();
             assert_eq!(encoded(&units[..upto]), text.as_bytes());
         }
