@@ -180,7 +180,10 @@ impl Forms {
                 SmallVec::from_slice(array.shape.get(..FEW).unwrap_or(array.shape));
             (shape.len() == array.shape.len()).then_some(shape)
         });
-        let (Some(shape), Some(form)) = (found, self.of(object)) else {
+        let Some(shape) = found else {
+            return Ok(None);
+        };
+        let Some(form) = self.of(object) else {
             return Ok(None);
         };
         let mut sizes: SmallVec<[Bound<'py, PyAny>; FEW]> = SmallVec::new();
@@ -197,7 +200,7 @@ impl Forms {
         ))
     }
 
-    /// The form of an array that was just found.
+    /// The form of an object that [`Forms::find`] has just found to be an array.
     fn of(&self, object: &Bound<'_, PyAny>) -> Option<&Form> {
         // SAFETY: an instance of the class whose layout was looked at.
         let dtype = unsafe { (*object.as_ptr().cast::<ArrayObject>()).dtype };

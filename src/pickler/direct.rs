@@ -49,9 +49,10 @@ impl<'py> Engine<'_, 'py> {
                 let ordinary = direct.is_some() && are_ordinary(&attributes, false);
                 (recipe, ordinary)
             });
-            if recipe.is_some() {
+            if let Some(recipe) = recipe {
                 self.push(Task::Plain {
                     object: Slot::owned(object),
+                    is_newobj: recipe.is_newobj(),
                 })?;
                 self.push_save(ty.clone().into_any())?;
                 return Ok(None);

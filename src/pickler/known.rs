@@ -59,6 +59,7 @@ impl Session {
         }
         self.push(Task::Plain {
             object: Slot::borrowed(object),
+            is_newobj: recipe.is_newobj(),
         })?;
         self.push(Task::Object {
             object: Slot::borrowed(class),
@@ -76,7 +77,7 @@ impl Session {
 
     /// [`Task::Plain`]: the class is written.
     pub(super) fn resume_plain(&mut self, window: Window<'_>, top: usize) -> F<Flow> {
-        let Task::Plain { object } = &self.tasks[top] else {
+        let Task::Plain { object, .. } = &self.tasks[top] else {
             return Ok(Flow::Done);
         };
         let object = object.get(window);

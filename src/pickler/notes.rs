@@ -128,9 +128,10 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
             state_of(py, err, &task.object)
         }
         Task::State { object, .. } => state_of(py, err, object),
-        Task::Plain { object, .. } => {
+        Task::Plain { object, is_newobj } => {
             if let Some(ty) = type_of(py, object)? {
-                note(py, err, &format!("{ty} class"))?;
+                let what = if *is_newobj { "class" } else { "reconstructor" };
+                note(py, err, &format!("{ty} {what}"))?;
                 note(py, err, &format!("{ty} object"))?;
             }
             Ok(())
@@ -145,9 +146,13 @@ fn describe(py: Python<'_>, err: &PyErr, task: &Task) -> R<()> {
                 Stage::Args => "class",
                 Stage::Kwargs | Stage::Made if call => "reconstructor arguments",
                 Stage::Kwargs | Stage::Made => "__new__ arguments",
-                Stage::SetterObject | Stage::SetterState => "state setter",
+                Stage::SetterObject => "state setter",
                 Stage::Build | Stage::SetterCall => "state",
-                Stage::Callable | Stage::Items | Stage::Pairs | Stage::State => "",
+                Stage::Callable
+                | Stage::Items
+                | Stage::Pairs
+                | Stage::State
+                | Stage::SetterState => "",
             };
             if !what.is_empty() {
                 note(py, err, &format!("{ty} {what}"))?;

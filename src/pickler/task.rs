@@ -23,7 +23,7 @@ pub enum Task {
     /// An exact dict.
     Dict(Dict),
     /// An object with a recipe, whose class is being saved.
-    Plain { object: Slot },
+    Plain { object: Slot, is_newobj: bool },
     /// An object with a recipe, of whose parts one is being saved.
     Known(Known),
     /// Items of such an object.
@@ -302,7 +302,7 @@ impl Task {
             Task::Save { object, .. }
             | Task::Put { object }
             | Task::Object { object }
-            | Task::Plain { object }
+            | Task::Plain { object, .. }
             | Task::Leave { object, .. }
             | Task::Hook { object, .. }
             | Task::Attend { object, .. }
