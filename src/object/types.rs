@@ -162,7 +162,8 @@ impl TypeCache {
 pub(super) fn version(ty: *mut pyffi::PyTypeObject) -> u32 {
     // SAFETY: a type object, alive.
     unsafe {
-        #[cfg(not(Py_3_14))]
+        // Since 3.13 the flag is not set, and a class without a tag has 0.
+        #[cfg(not(Py_3_13))]
         if ffi::type_flags(ty) & pyffi::Py_TPFLAGS_VALID_VERSION_TAG == 0 {
             return 0;
         }
