@@ -252,7 +252,11 @@ class Graph:
 
     def _error(self, level: int) -> Any:
         kind = self.pick((ValueError, classes.Failure, KeyError, OSError, StopIteration))
-        made = self.share(kind(*self._values(level)[:3]))
+        values = self._values(level)[:3]
+        try:
+            made = self.share(kind(*values))
+        except ValueError:  # OSError(EAGAIN, text, number of characters)
+            made = self.share(kind(values))
         if self.below(3) == 2:
             made.extra = self.value(level)
         return made
