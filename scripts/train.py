@@ -2,8 +2,8 @@
 """What the profile of a release build is taken from: `maturin build --release --pgo` runs it.
 
 Dumps and loads the data of `python -m oxipickle bench`, not the benchmark set of `benches/`, by
-which the gain is judged, and what that has none of: what a profile never meets is made small and slow.
-Run it with a Python that has the instrumented wheel; it prints nothing.
+which the gain is judged, and what that has none of: what a profile never meets is made small and
+slow. Run it with a Python that has the instrumented wheel; it prints nothing.
 """
 
 from __future__ import annotations
