@@ -8,8 +8,9 @@ use crate::format::opcode::op;
 use crate::format::{text, utf8};
 use crate::object::kind::{ByteArray, Bytes, Float, Int, Str};
 use crate::object::read::{LittleEndian, Text};
-use crate::object::world::Slot;
+use crate::object::world::{Missing, Slot};
 use crate::object::{Obj, Window};
+use crate::state::State;
 
 /// The most digits that the text forms of ints and indexes have here.
 const DIGITS: usize = 24;
@@ -371,7 +372,7 @@ impl Session {
     #[inline(never)]
     fn save_bytes_rare<'w>(
         &mut self,
-        _window: Window<'w>,
+        window: Window<'w>,
         bytes: Bytes<'w>,
         shared: bool,
     ) -> F<Flow> {
@@ -379,6 +380,9 @@ impl Session {
         let large = self.to_file && data.len() >= FRAME_SIZE_TARGET;
         if self.protocol < 3 || large {
             if self.known(bytes.obj())? {
+                return Ok(Flow::Done);
+            }
+            if self.protocol == 2 && self.save_bytes_as_text(window, bytes, shared)? {
                 return Ok(Flow::Done);
             }
             let object = Slot::borrowed(bytes.obj());
@@ -396,6 +400,44 @@ impl Session {
         self.emit_payload(&header[..n], data)?;
         self.emit_put()?;
         Ok(Flow::Done)
+    }
+
+    /// Writes bytes at protocol 2 as the reduce value `codecs.encode(text, 'latin1')` that C makes of them, if the memo
+    /// knows both from bytes before; says whether it did.
+    ///
+    /// A text of one character is one that others have too, and large ones go another way.
+    fn save_bytes_as_text<'w>(
+        &mut self,
+        window: Window<'w>,
+        bytes: Bytes<'w>,
+        shared: bool,
+    ) -> F<bool> {
+        let (data, py) = (bytes.data(), window.py());
+        if !(2..FRAME_SIZE_TARGET / 2).contains(&data.len())
+            || self.hooked
+            || self.fast
+            || !self.binary
+            || self.is_tight()
+        {
+            return Ok(false);
+        }
+        let state = State::get(py);
+        let function = window.obj(state.codecs_encode.bind(py));
+        let codec = window.obj(state.names.latin1.bind(py).as_any());
+        let [Some(function), Some(codec)] = [self.memo.get(function)?, self.memo.get(codec)?]
+        else {
+            return Ok(false);
+        };
+        self.emit_get(function)?;
+        let size = utf8::size(data);
+        let (header, n) = self.str_header(size)?;
+        self.emit_encoded(&header[..n], data, size)?;
+        self.emit_missing([], Missing::Str)?;
+        self.emit_get(codec)?;
+        self.emit_missing([op::TUPLE2], Missing::Tuple)?;
+        self.out.emit([op::REDUCE])?;
+        self.put(bytes.obj(), self.is_unique(bytes.obj(), shared))?;
+        Ok(true)
     }
 
     pub(super) fn save_bytearray<'w>(
