@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import time
+from typing import Any
 
 from oxipickle import PickleBuffer, Pickler, Unpickler, dump, dumps, load, loads
 from oxipickle._samples import default_cases
@@ -33,7 +34,7 @@ class Reduced:
 class Hooked(Pickler):
     """Asks about each object, as cloudpickle does."""
 
-    def reducer_override(self, obj: object) -> object:
+    def reducer_override(self, obj: Any) -> Any:
         """Leaves it as it is."""
         return NotImplemented
 
