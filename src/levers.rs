@@ -8,31 +8,31 @@
 /// 3.11.2, a busy machine); `benches/run.py --without` measures it.
 #[derive(Clone, Copy)]
 pub enum Lever {
-    /// Dumping: an object with one reference is not looked for in the memo, nor entered there (2.3, strings).
+    /// Dumping: an object with one reference is not looked for in the memo, nor entered there (3.1, strings).
     Counts,
-    /// Dumping: short strings, numbers and containers of them are written without a task (5.9, floats).
+    /// Dumping: short strings, numbers and containers of them are written without a task (2.5, floats).
     Leaves,
-    /// Dumping: the items of a dict are read from its table (2.1, a task message).
+    /// Dumping: the items of a dict are read from its table (1.2, a task message).
     Entries,
-    /// Dumping: attributes are read from the values inside an instance (6.8, plain instances).
+    /// Dumping: attributes are read from the values inside an instance (10, plain instances).
     Inline,
     /// Dumping: a class that was found by its name is found again without asking for the name (5.5, a defaultdict).
     Names,
-    /// Dumping: known classes and plain instances are written without their reduce methods (11, a deque).
+    /// Dumping: known classes and plain instances are written without their reduce methods (14, deques).
     Recipes,
-    /// Dumping: an array of NumPy's is written like the one before that had its dtype (18, small arrays).
+    /// Dumping: an array of NumPy's is written like the one before that had its dtype (17, small arrays).
     Arrays,
-    /// Dumping: a reduce method or `__getstate__` in Python is called without `object.__reduce_ex__` (2.5, `__getstate__`).
+    /// Dumping: a reduce method or `__getstate__` in Python is called without `object.__reduce_ex__` (2.6, `__getstate__`).
     Reducers,
-    /// Loading: known classes are not called, their objects are made (1.8, a UUID).
+    /// Loading: known classes are not called, their objects are made (2.0, UUIDs).
     Constructors,
-    /// Loading: a dict with the keys of one before is a copy of it with other values (1.1, documents).
+    /// Loading: a dict with the keys of one before is a copy of it with other values (1.2, documents).
     Templates,
-    /// Loading: BUILD puts the items of a state into the instance, and no state is made (2.3, plain instances).
+    /// Loading: BUILD puts the items of a state into the instance, and no state is made (3.3, plain instances).
     Build,
     /// Loading: short plain data without telling PyO3 that the thread is attached (2.3, a text).
     Short,
-    /// Loading: short texts are given out again once nobody has them any more (1.3, a dict of four).
+    /// Loading: short texts are given out again once nobody has them any more (1.4, a dict of four).
     Spares,
     /// Dumping: vectors, and what is known of classes, are kept for the next call (19, a reducer).
     Scratch,
